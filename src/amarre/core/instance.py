@@ -55,6 +55,7 @@ class Then(StrEnum):
     LOOK_AGAIN = "look_again"  # at `due_at`
     START_PAIRING = "start_pairing"  # ask it to connect, once
     CREATE_AGAIN = "create_again"  # it was deleted behind our back
+    STOP_PAIRING = "stop_pairing"  # nobody looks any more: end the gateway's own loop
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,16 +151,29 @@ def _connecting(known: Known, now: datetime, told: Told) -> Next:
         return Next(
             State.CONNECTING, Reason.RECONNECTING, Then.LOOK_AGAIN, now + RECONNECT_LOOK, phone=known.phone
         )
-    if known.reason is Reason.CODE_SHOWN and known.code_expires_at is not None:
-        if told.restarted and now < known.code_expires_at - ROTATION_SLACK:
-            # The session restarts while its code is still good: somebody scanned it. At
-            # the end of a code's life the same word only means that new ones are coming.
-            return Next(State.CONNECTING, Reason.SCANNED, Then.LOOK_AGAIN, now + SCAN_PATIENCE)
-        if now < known.code_expires_at:
-            return _unchanged(known, known.code_expires_at)
-    if known.reason is Reason.SCANNED and told.restarted:
+    if _was_scanned(known, now, told):
         return Next(State.CONNECTING, Reason.SCANNED, Then.LOOK_AGAIN, now + SCAN_PATIENCE)
-    return Next(State.CONNECTING, Reason.AWAITING_CODE, Then.LOOK_AGAIN, now + FIRST_LOOK)
+    if known.code_expires_at is not None and now < known.code_expires_at:
+        return _unchanged(known, known.code_expires_at)
+    if wants_code(known, now):
+        return Next(State.CONNECTING, Reason.AWAITING_CODE, Then.LOOK_AGAIN, now + FIRST_LOOK)
+    if known.state in (State.DISCONNECTED, State.ERROR) and known.reason is not Reason.PAIRING_EXPIRED:
+        return _unchanged(known, None)
+    return Next(State.DISCONNECTED, Reason.PAIRING_EXPIRED, Then.STOP_PAIRING)
+
+
+def _was_scanned(known: Known, now: datetime, told: Told) -> bool:
+    """Say whether a session that restarts does so because its code was scanned.
+
+    It restarts while the code is still good. At the end of a code's life the same word
+    only means that new ones are coming.
+    """
+    if not told.restarted:
+        return False
+    if known.reason is Reason.SCANNED:
+        return True
+    good_until = known.code_expires_at
+    return known.reason is Reason.CODE_SHOWN and good_until is not None and now < good_until - ROTATION_SLACK
 
 
 def _closed(known: Known, now: datetime, told: Told) -> Next:
@@ -173,7 +187,7 @@ def _closed(known: Known, now: datetime, told: Told) -> Next:
             return Next(State.DISCONNECTED, Reason.UNLINKED)
         case State.CREATING | State.CONNECTING:
             if wants_code(known, now) and not (told.limit and not _watched(known, now)):
-                return Next(State.CONNECTING, Reason.AWAITING_CODE, Then.START_PAIRING, now + FIRST_LOOK)
+                return Next(State.CONNECTING, Reason.AWAITING_CODE, Then.START_PAIRING, now)
             return Next(State.DISCONNECTED, Reason.PAIRING_EXPIRED)
         case State.DISCONNECTED | State.ERROR:
             return Next(known.state, known.reason)

@@ -6,7 +6,7 @@ what the caller may do next, not by status code.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, ClassVar, Protocol
@@ -113,8 +113,8 @@ class Code:
     (contract, fact 1): freshness is the caller's to judge.
     """
 
-    text: str
-    pairing_code: str | None = None
+    text: str = field(repr=False)
+    pairing_code: str | None = field(default=None, repr=False)
     count: int | None = None
 
 
@@ -164,12 +164,17 @@ class Listed:
 
 @dataclass(frozen=True, slots=True)
 class Webhook:
-    """Where a gateway delivers the events of an instance, and with which headers."""
+    """Where a gateway delivers the events of an instance, and with which headers.
+
+    `by_events` is read only: a gateway that has it on appends the event to the path, so
+    that nothing arrives where it should. `set_webhook` always turns it off.
+    """
 
     url: str
     headers: Mapping[str, str]
     events: tuple[str, ...]
     enabled: bool = True
+    by_events: bool = False
 
     def __repr__(self) -> str:
         """Leave the header values out: one of them is the secret."""
@@ -192,7 +197,8 @@ class Subject(StrEnum):
 class Delivery:
     """A webhook's body, read. Times are the gateway's own and may be wrong by hours: order only.
 
-    `phone` is digits only. `reason` is the gateway's numeric reason where it says one.
+    `phone` is the instance's own number, digits only. `reason` is the gateway's numeric
+    reason where it says one. Of a message, only its id and, as `tag`, its status are read.
     """
 
     instance: str
@@ -201,10 +207,11 @@ class Delivery:
     said_at: datetime | None = None
     code: Code | None = None
     heard: Heard | None = None
-    phone: str | None = None
-    profile_name: str | None = None
+    phone: str | None = field(default=None, repr=False)
+    profile_name: str | None = field(default=None, repr=False)
     reason: int | None = None
     tag: str | None = None
+    message_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ import socket
 from asyncio import AbstractServer, get_running_loop
 from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Self
 
 from aiohttp import web
@@ -18,6 +19,7 @@ from aiohttp import web
 from amarre.simulators.evolution_control import control_application
 from amarre.simulators.evolution_facts import FAST, EvolutionSettings
 from amarre.simulators.evolution_faults import FaultKind
+from amarre.simulators.evolution_memory import keep, remember
 from amarre.simulators.evolution_play import EvolutionPlay, Seed
 
 __all__ = ["FAST", "EvolutionSettings", "EvolutionSimulator", "Seed"]
@@ -78,6 +80,14 @@ class EvolutionSimulator(EvolutionPlay):
             await self._tasks.stop()
         finally:
             await self._desk.close()
+
+    def keep(self, path: Path) -> None:
+        """Write all instances into a file, so that the next start remembers them."""
+        keep(self._fleet, path)
+
+    def remember(self, path: Path) -> int:
+        """Bring back what `keep` wrote; return how many instances that were."""
+        return remember(self._fleet, path)
 
     @property
     def base_url(self) -> str:

@@ -170,6 +170,8 @@ create table amarre.provisioning_requests (
                   check (status in ('pending', 'processing', 'completed', 'failed')),
     retry_count   integer not null default 0,
     max_retries   integer not null default 3,
+    -- All failures in a row; those of the gateway use up no retry.
+    failures      integer not null default 0,
     error_message text,
     error_code    text,
     instance_id   uuid references amarre.instances (id) on delete set null,
@@ -197,7 +199,7 @@ create table amarre.deliveries (
     body_hash   bytea not null,
     received_at timestamptz not null,
     applied_at  timestamptz,
-    -- why it changed nothing, when it changed nothing
+    -- What came of it: `applied`, or why it changed nothing.
     outcome     text,
     failures    integer not null default 0,
     due_at      timestamptz
@@ -211,7 +213,7 @@ create index deliveries_received on amarre.deliveries (received_at);
 -- ---------------------------------------------------------------- what happened
 
 -- Audit trail, feed of the browsers (the id is the SSE id) and source of outgoing webhooks.
--- Append-only. `txid` lets a reader skip what may still be overtaken by an open transaction.
+-- Append-only. Ids are given before the commit: a reader looks back a little (web/live.py).
 create table amarre.events (
     id          bigint generated always as identity primary key,
     at          timestamptz not null,
@@ -220,8 +222,7 @@ create table amarre.events (
     gateway_id  uuid,
     user_id     uuid,
     actor       text,
-    facts       jsonb not null default '{}',
-    txid        xid8 not null default pg_current_xact_id()
+    facts       jsonb not null default '{}'
 );
 create index events_instance on amarre.events (instance_id, id desc);
 create index events_kind on amarre.events (kind, id desc);

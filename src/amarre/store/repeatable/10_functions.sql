@@ -51,6 +51,7 @@ begin
             -- A worker that puts a row back says when to try again; an operator does not.
             if new.due_at is not distinct from old.due_at then
                 new.due_at := clock_timestamp();
+                new.failures := 0;
             end if;
         elsif new.status in ('completed', 'failed') and new.processed_at is null then
             new.processed_at := clock_timestamp();
@@ -127,6 +128,19 @@ begin
         on conflict do nothing;
 end $$;
 
+-- The other half, on somebody else's table: a user who leaves there leaves here. It must
+-- never make their delete fail either.
+create or replace function amarre.handle_profile_gone() returns trigger
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+    begin
+        delete from amarre.profiles where id = (to_jsonb(old) ->> 'id')::uuid;
+    exception when others then
+        raise warning 'amarre: a leaver was not recorded (%)', sqlstate;
+    end;
+    return null;
+end $$;
+
 drop trigger if exists on_profile_created_create_evolution_instance on amarre.profiles;
 create trigger on_profile_created_create_evolution_instance after insert on amarre.profiles
     for each row execute function public.handle_profile_evolution_instance();
@@ -148,7 +162,7 @@ create or replace function amarre.leave() returns trigger
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 begin
     update amarre.instances
-       set wanted = 'absent', due_at = clock_timestamp(), claim_no = claim_no + 1,
+       set wanted = 'absent', due_at = clock_timestamp(),
            label = coalesce(label, old.full_name, old.email)
      where user_id = old.id and wanted = 'present';
     if found then

@@ -30,6 +30,7 @@ revoke all on all tables in schema amarre from public, anon, authenticated;
 revoke all on all functions in schema amarre from public, anon, authenticated;
 revoke execute on function public.handle_profile_evolution_instance() from public, anon, authenticated;
 revoke create on schema amarre from public;
+revoke execute on function amarre.handle_profile_gone() from public;
 grant usage on schema amarre to authenticated, service_role;
 grant execute on function amarre.caller() to authenticated, service_role;
 grant execute on function amarre.request_instance(uuid, text) to service_role;

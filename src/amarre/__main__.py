@@ -1,0 +1,6 @@
+"""`python -m amarre` is `amarre`."""
+
+from amarre.cli import main
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,156 @@
+"""Serving: web, workers, or both in one process, until a signal ends it."""
+
+import asyncio
+import contextlib
+import json
+import signal
+import socket
+from collections.abc import Awaitable, Callable, Generator
+from dataclasses import dataclass, field
+
+import structlog
+import uvicorn
+from jwt import PyJWKSet
+from pydantic import SecretStr
+from typing_extensions import override
+
+from amarre.app.build import Running, open_running
+from amarre.flows import people
+from amarre.settings import Settings, SettingsError
+from amarre.web.asgi import build
+from amarre.web.state import Keys, Site
+
+log = structlog.get_logger()
+
+FIRST_ADMIN = "admin@localhost"
+
+
+def _text(secret: SecretStr | None) -> str | None:
+    return secret.get_secret_value() if secret else None
+
+
+def keys_of(settings: Settings) -> Keys:
+    """Give the web room its keys.
+
+    Raises:
+        SettingsError: AMARRE_JWKS is not a key set.
+    """
+    internal = (_text(settings.internal_key), _text(settings.internal_key_previous))
+    try:
+        jwks = PyJWKSet.from_dict(json.loads(settings.jwks)) if settings.jwks else None
+    except Exception as wrong:
+        raise SettingsError("AMARRE_JWKS is not a JSON Web Key Set") from wrong
+    return Keys(
+        service=_text(settings.service_key),
+        anon=_text(settings.anon_key),
+        jwt_secret=_text(settings.jwt_secret),
+        jwks=jwks,
+        internal=tuple(key for key in internal if key),
+    )
+
+
+def site_of(running: Running) -> Site:
+    """Make what the routes are handed."""
+    return Site(
+        means=running.means,
+        door=running.door,
+        live=running.live,
+        keys=keys_of(running.settings),
+        company=running.settings.company,
+        secure=running.settings.url.startswith("https://"),
+    )
+
+
+Ready = Callable[[Running], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Admin:
+    """Who administers a new installation. Without a password one is generated."""
+
+    email: str = FIRST_ADMIN
+    password: str | None = field(default=None, repr=False)
+
+
+async def serve(
+    settings: Settings,
+    *,
+    web: bool,
+    work: bool,
+    say: Callable[[str], None],
+    ready: Ready,
+    admin: Admin | None = None,
+) -> None:
+    """Run until SIGINT or SIGTERM. `ready` is awaited when requests are answered.
+
+    `say` takes lines for the person who started it.
+    """
+    first_admin = admin or Admin()
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    async with open_running(settings, work=work) as running:
+        first = await people.first_admin(
+            running.means, email=first_admin.email, password=first_admin.password
+        )
+        if first is not None and first_admin.password is None:
+            say(f"First administrator: {first[0].email}  password: {first[1]}  (shown once)")
+        if not web:
+            await ready(running)
+            await stop.wait()
+            return
+        await _serve_web(running, stop, ready)
+
+
+async def _serve_web(running: Running, stop: asyncio.Event, ready: Ready) -> None:
+    settings = running.settings
+    config = uvicorn.Config(
+        build(site_of(running)),
+        host=settings.host,
+        port=settings.port,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=5,
+        forwarded_allow_ips="127.0.0.1",
+    )
+    server = _Server(config)
+    serving = asyncio.create_task(server.serve())
+    stopping = asyncio.create_task(stop.wait())
+    answering = asyncio.create_task(_when_answering(server, lambda: ready(running)))
+    await asyncio.wait({serving, stopping, answering}, return_when=asyncio.FIRST_COMPLETED)
+    if answering.done() and answering.exception() is None and not serving.done():
+        await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    running.live.close()
+    server.should_exit = True
+    for task in (stopping, answering):
+        task.cancel()
+    await serving
+    await asyncio.gather(stopping, return_exceptions=True)
+    with contextlib.suppress(asyncio.CancelledError):
+        await answering
+
+
+async def _when_answering(server: "_Server", ready: Callable[[], Awaitable[None]]) -> None:
+    await server.answering.wait()
+    await ready()
+
+
+class _Server(uvicorn.Server):
+    """A server that says when it answers, and leaves signals to us."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.answering = asyncio.Event()
+
+    @override
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            self.answering.set()
+
+    @override
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        yield

@@ -1,0 +1,54 @@
+"""What keeps an installation tidy: dead workers' work, forgotten sign-ups, old rows."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from amarre.flows.means import Means
+from amarre.store import access, claim, delivery, link, request, worker
+from amarre.store.wake import wake
+
+
+@dataclass(frozen=True, slots=True)
+class Pruned:
+    """How much was deleted."""
+
+    deliveries: int
+    links: int
+    sessions: int
+
+
+async def keep_claims(means: Means, now: datetime) -> None:
+    """Say that this worker lives, and keep its claims."""
+    await means.presence.stay(means.db.url, now=now)
+    async with means.db.transaction() as conn:
+        await claim.extend(conn, means.worker, lease=means.policy.lease, now=now)
+
+
+async def give_back(means: Means, now: datetime) -> int:
+    """Give the work of dead workers to the living; return how much that was."""
+    async with means.db.transaction() as conn:
+        freed = await worker.give_back(conn, now=now)
+        if freed:
+            await wake(conn, "all")
+    return freed
+
+
+async def sweep(means: Means, now: datetime) -> int:
+    """Ask for the instances of sign-ups whose trigger was off or failed; return how many."""
+    async with means.db.transaction() as conn:
+        return await request.sweep(conn, now=now)
+
+
+async def prune(means: Means, now: datetime) -> Pruned:
+    """Delete what is past its time."""
+    async with means.db.transaction() as conn:
+        return Pruned(
+            deliveries=await delivery.prune(conn, now=now),
+            links=await link.prune(conn, now=now),
+            sessions=await access.prune(conn, now=now),
+        )
+
+
+EXTEND_EVERY = timedelta(seconds=5)
+SWEEP_EVERY = timedelta(minutes=1)
+PRUNE_EVERY = timedelta(hours=1)
