@@ -79,6 +79,7 @@ class Mailbox:
         self.headers: list[dict[str, str]] = []
         self.paths: list[str] = []
         self.statuses: list[int] = []  # the next answers; 200 once they are used up
+        self.failures: dict[str, int] = {}  # how often an event is answered 503 first
         self.url = ""
         self._came = asyncio.Event()
 
@@ -109,6 +110,10 @@ class Mailbox:
         self.headers.append(dict(request.headers))
         self.paths.append(request.path_qs)
         self._came.set()
+        event = self.bodies[-1]["event"]
+        if self.failures.get(event):
+            self.failures[event] -= 1
+            return web.Response(status=503)
         return web.Response(status=self.statuses.pop(0) if self.statuses else 200)
 
 

@@ -133,7 +133,7 @@ class EvolutionSettings:
 FAST = EvolutionSettings(
     socket_delay=timedelta(milliseconds=20),
     qrcode_delay=timedelta(milliseconds=5),
-    create_work=timedelta(milliseconds=5),
+    create_work=timedelta(milliseconds=20),
     create_qr_wait=timedelta(milliseconds=60),
     connect_wait=timedelta(milliseconds=60),
     reconnect_delay=timedelta(milliseconds=5),

@@ -153,6 +153,7 @@ class EvolutionPlay:
         for seed in seeds:
             instance = self._fleet.seed(seed.name, seed.token)
             instance.open_quietly(Phone(seed.phone, seed.profile_name))
+        self._pulse.beat()
 
     def fault(
         self,
@@ -174,12 +175,14 @@ class EvolutionPlay:
         if fault.kind is FaultKind.REFUSE:
             self._tasks.start(self._end_refusal(fault))
         self._mind_door()
+        self._pulse.beat()
         return fault
 
     def clear_faults(self, kind: str | None = None) -> None:
         """Switch all faults off, or those of one kind."""
         self.faults.clear(None if kind is None else FaultKind(kind))
         self._mind_door()
+        self._pulse.beat()
 
     async def until(self, claim: Callable[[], bool], *, within: timedelta = PATIENCE) -> None:
         """Wait until something is true of this simulator: it looks again at every change.
@@ -193,6 +196,7 @@ class EvolutionPlay:
         await fault.last()
         fault.times = 0
         self._mind_door()
+        self._pulse.beat()
 
     def _mind_door(self) -> None:
         """Open or close the listening socket, as the faults want it."""
