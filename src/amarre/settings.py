@@ -11,6 +11,7 @@ import secrets
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
+from zoneinfo import available_timezones
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic.fields import FieldInfo
@@ -116,6 +117,9 @@ class Settings(BaseSettings):
         gt=0,
         description="Minutes that codes are kept live with nobody looking. Default: the gateway's limit.",
     )
+    zone: str = Field(
+        "Europe/Paris", alias="AMARRE_ZONE", description="Time zone in which pages tell the time."
+    )
     log_level: str = Field("info", alias="AMARRE_LOG_LEVEL", description="debug, info, warning or error.")
 
     SECRETS: ClassVar[tuple[str, ...]] = (
@@ -132,6 +136,13 @@ class Settings(BaseSettings):
         if value is not None and not value.startswith(("http://", "https://")):
             raise ValueError("a URL begins with http:// or https://")
         return value.rstrip("/") if value else None
+
+    @field_validator("zone")
+    @classmethod
+    def _is_zone(cls, value: str) -> str:
+        if value not in available_timezones():
+            raise ValueError("not a time zone such as Europe/Paris or UTC")
+        return value
 
     @field_validator("internal_key", "internal_key_previous")
     @classmethod
@@ -208,7 +219,8 @@ def load(environment: Mapping[str, str] | None = None, **given: Any) -> Settings
         raise SettingsError(f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}") from None
 
 
-def _check_toml(path: Path = Path("amarre.toml")) -> None:
+def _check_toml() -> None:
+    path = Path("amarre.toml")
     if not path.is_file():
         return
     import tomllib  # noqa: PLC0415  # only where there is such a file

@@ -1,21 +1,22 @@
 """Putting a process together: database, keys, gateways, loops."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 import structlog
 
-from amarre.app import clock
+from amarre.app.clock import read as read_now
 from amarre.app.loops import Bells, keep_running, loops
 from amarre.flows import reconcile
 from amarre.flows.intake import Door
 from amarre.flows.means import Means, Policy
 from amarre.gateways import GATEWAYS, GatewayAccess
 from amarre.settings import Settings, with_generated_keys
-from amarre.store.database import Database, Listener
+from amarre.store.database import Database
+from amarre.store.listener import Listener
 from amarre.store.embedded import EmbeddedServer, running_url
 from amarre.store.migrate import migrate
 from amarre.store.vault import SecretKeyError, Vault, prove_key
@@ -39,8 +40,8 @@ class Running:
 
 @asynccontextmanager
 async def open_running(
-    settings: Settings, *, work: bool, read_clock: Callable[[], datetime] = clock.read
-) -> AsyncIterator[Running]:
+    settings: Settings, *, work: bool, read_clock: Callable[[], datetime] = read_now
+) -> AsyncGenerator[Running]:
     """Start the database where it is ours, migrate, connect, and (`work`) start the loops.
 
     Raises:
@@ -65,8 +66,8 @@ async def open_running(
 
 @asynccontextmanager
 async def open_means(
-    settings: Settings, *, read_clock: Callable[[], datetime] = clock.read
-) -> AsyncIterator[Means]:
+    settings: Settings, *, read_clock: Callable[[], datetime] = read_now
+) -> AsyncGenerator[Means]:
     """Give a command its means: the running installation's database, or its own for a moment.
 
     Raises:
@@ -85,7 +86,7 @@ async def open_means(
 
 
 @asynccontextmanager
-async def open_database(settings: Settings) -> AsyncIterator[str]:
+async def open_database(settings: Settings) -> AsyncGenerator[str]:
     """Give the URL of the installation's database, started for a moment where it is ours and rests."""
     async with AsyncExitStack() as stack:
         url = running_url(settings.data_dir / "database") if settings.database_url is None else None

@@ -5,13 +5,14 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
-from amarre.app import clock
 from amarre.app.build import open_database
+from amarre.app.clock import read as read_now
 from amarre.core.errors import AmarreError, ConflictError
 from amarre.settings import Settings
 from amarre.store import adopt as adoption
+from amarre.store.binaries import client_program
 from amarre.store.database import Database
-from amarre.store.embedded import BINARIES, running_url
+from amarre.store.embedded import running_url
 from amarre.store.migrate import migrate
 
 
@@ -47,7 +48,7 @@ def psql(settings: Settings) -> tuple[str, Mapping[str, str]]:
 
 
 def _tool(name: str) -> str:
-    ours = BINARIES / name
+    ours = client_program(name)
     found = str(ours) if ours.is_file() else shutil.which(name)
     if found is None:
         raise ToolFailedError(f"{name} was not found")
@@ -57,13 +58,13 @@ def _tool(name: str) -> str:
 async def migrate_now(settings: Settings) -> list[str]:
     """Apply what is missing, and restore functions that were replaced."""
     async with open_database(settings) as url:
-        return await migrate(url, now=clock.read(), repeat=True)
+        return await migrate(url, now=read_now(), repeat=True)
 
 
 async def adopt(settings: Settings, *, really: bool) -> list[str]:
     """Connect a `public.profiles` that is not ours; return what was, or would be, done."""
     async with open_database(settings) as url:
-        await migrate(url, now=clock.read())
+        await migrate(url, now=read_now())
         db = await Database.open(url, application_name="amarre db adopt", max_size=2)
         try:
             async with db.transaction() as conn:

@@ -9,8 +9,8 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
-from amarre.app import clock
 from amarre.app.build import open_means
+from amarre.app.clock import read as read_now
 from amarre.core.errors import AmarreError
 from amarre.flows import reconcile
 from amarre.flows.means import Means
@@ -59,7 +59,7 @@ async def _database(means: Means) -> list[Finding]:
     waiting = await pending(means.db.url)
     async with means.db.transaction() as conn:
         facts = await checkup.server(conn)
-    apart = abs(facts.now - clock.read())
+    apart = abs(facts.now - read_now())
     return [
         Finding("ok", "database", f"PostgreSQL {facts.version}"),
         Finding("warn", "migrations", f"{len(waiting)} waiting", "amarre db migrate")

@@ -29,7 +29,7 @@ def redact_text(text: str) -> str:
     return text
 
 
-def _redact(_: Any, __: str, entry: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+def _redact(_: Any, _method: str, entry: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     for key, value in entry.items():
         if isinstance(value, str):
             entry[key] = redact_text(value)
@@ -61,6 +61,4 @@ def set_up(level: str = "info") -> None:
     )
     handler = logging.StreamHandler(sys.stderr)
     handler.addFilter(_redact_record)
-    logging.basicConfig(
-        level=max(logging.WARNING, logging.getLevelName(level.upper())), handlers=[handler], force=True
-    )
+    logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)

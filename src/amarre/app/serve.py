@@ -7,6 +7,7 @@ import signal
 import socket
 from collections.abc import Awaitable, Callable, Generator
 from dataclasses import dataclass, field
+from zoneinfo import ZoneInfo
 
 import structlog
 import uvicorn
@@ -58,6 +59,7 @@ def site_of(running: Running) -> Site:
         keys=keys_of(running.settings),
         company=running.settings.company,
         secure=running.settings.url.startswith("https://"),
+        zone=ZoneInfo(running.settings.zone),
     )
 
 

@@ -24,6 +24,7 @@ from amarre.store.fleet import Wish
 from amarre.store.instance import Instance
 
 ADMIN = "admin@demo.example"
+DATA_DIR = Path(".amarre/demo")
 SAVE_EVERY_S = 2.0
 PATIENCE_S = 30.0
 

@@ -6,6 +6,7 @@ is a hint to ask, and the answer is what counts. See docs/explanation/states.md 
 picture.
 """
 
+import unicodedata
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -137,13 +138,20 @@ def settle(known: Known, heard: Heard, now: datetime, told: Told = NOTHING_TOLD)
         case Heard.MISSING:
             return _missing(known, now)
         case Heard.UNSURE:
-            return _unchanged(known, now + FIRST_LOOK)
+            return _unsure(known, now)
         case _:
             assert_never(heard)
 
 
 def _unchanged(known: Known, due_at: datetime | None) -> Next:
     return Next(known.state, known.reason, Then.LOOK_AGAIN, due_at, clear_code=False, phone=known.phone)
+
+
+def _unsure(known: Known, now: datetime) -> Next:
+    if known.code_expires_at is not None and known.code_expires_at <= now:
+        # Whatever the gateway would have said: this code has died, and must leave the screen.
+        return Next(known.state, Reason.AWAITING_CODE, Then.LOOK_AGAIN, now + FIRST_LOOK, phone=known.phone)
+    return _unchanged(known, now + FIRST_LOOK)
 
 
 def _connecting(known: Known, now: datetime, told: Told) -> Next:
@@ -196,7 +204,8 @@ def _closed(known: Known, now: datetime, told: Told) -> Next:
 
 
 def _missing(known: Known, now: datetime) -> Next:
-    if known.paired or known.state in (State.CREATING, State.CONNECTING) or wants_code(known, now):
+    lost = known.paired and known.reason is not Reason.PAIRING_EXPIRED
+    if lost or known.state in (State.CREATING, State.CONNECTING) or wants_code(known, now):
         return Next(State.CREATING, None, Then.CREATE_AGAIN, now)
     return Next(State.DISCONNECTED, Reason.PAIRING_EXPIRED)
 
@@ -211,6 +220,7 @@ def name_at_gateway(label: str, suffix: str) -> str:
     Letters without accents, digits and `-`, at most 60 characters. The suffix is the
     caller's, at least 8 random characters: a deleted name is not free at once.
     """
-    plain = "".join(c if c.isascii() and c.isalnum() else "-" for c in label.lower())
+    bare = "".join(c for c in unicodedata.normalize("NFKD", label.lower()) if not unicodedata.combining(c))
+    plain = "".join(c if c.isascii() and c.isalnum() else "-" for c in bare)
     words = "-".join(part for part in plain.split("-") if part)[: 59 - len(suffix)].strip("-")
     return f"{words or 'instance'}-{suffix}"

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+LONGEST_RETRY = timedelta(minutes=25)
+
 
 class Turned(StrEnum):
     """Why a code is not shown."""
@@ -64,12 +66,12 @@ def learn_skew(known: timedelta | None, *, received_at: datetime, said_at: datet
     """Learn the difference between a gateway's clock and ours: the smallest ever seen.
 
     A gateway's times may be local ones with a false `Z`, so whole hours of difference are
-    normal. A difference that falls by more than a minute means a changed clock: start again.
+    normal. A difference that grows by more than any retry can last means that the clock
+    was set back: start again.
     """
     seen = received_at - said_at
     if known is None or seen < known:
         return seen
-    if seen - known > timedelta(minutes=25):
-        # Longer than any retry: the gateway's clock was set back, not the delivery late.
+    if seen - known > LONGEST_RETRY:
         return seen
     return known

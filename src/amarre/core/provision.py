@@ -7,7 +7,16 @@ from amarre.core import backoff
 
 # Failures of the gateway itself say nothing about a request: it waits, and uses up no try.
 GATEWAY_FAILURES = frozenset(
-    {"gateway_silent", "gateway_unreachable", "gateway_refused", "gateway_unlicensed", "gateway_busy"}
+    {
+        "gateway_silent",
+        "gateway_unreachable",
+        "gateway_refused",
+        "gateway_unlicensed",
+        "gateway_busy",
+        # None is configured yet, or not in this process: a sign-up before that is not lost.
+        "no_gateway",
+        "gateway_unknown",
+    }
 )
 FIRST_WAIT = timedelta(milliseconds=800)
 LONGEST_WAIT = timedelta(minutes=5)

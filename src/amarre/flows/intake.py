@@ -10,10 +10,10 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from itertools import groupby
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 import structlog
@@ -22,6 +22,7 @@ from amarre.core import backoff
 from amarre.core.errors import AmarreError, UnauthenticatedError, UnavailableError
 from amarre.core.instance import Heard, State, Told
 from amarre.core.pairing import learn_skew
+from amarre.flows.ask import Said, present
 from amarre.flows.means import Means
 from amarre.flows.settle import Drawn, draw, show, write
 from amarre.gateways.base import Delivery, Gateway, GatewayUnclearError, Subject
@@ -66,9 +67,10 @@ def _storable(value: Any) -> Any:
         case str():
             return value.encode("utf-8", "replace").decode().replace("\0", "")
         case dict():
-            return {_storable(key): _storable(inner) for key, inner in value.items()}
+            inside = cast("dict[str, Any]", value)
+            return {_storable(key): _storable(inner) for key, inner in inside.items()}
         case list():
-            return [_storable(inner) for inner in value]
+            return [_storable(inner) for inner in cast("list[Any]", value)]
         case _:
             return value
 
@@ -190,9 +192,9 @@ async def _apply_to(means: Means, known: Instance, waiting: list[Waiting], skew:
         client = means.gateway(known.gateway_id)
         reads = [await _read(client, one) for one in waiting]
         asked_at = means.clock()
-        heard = await client.state(known.name) if _must_ask(known, reads) else None
+        said = await present(client, known) if _must_ask(known, reads) else None
         async with means.db.transaction() as conn:
-            await _record(conn, means, known, reads, heard, asked_at=asked_at, skew=skew)
+            await _record(conn, means, known, reads, said, asked_at=asked_at, skew=skew)
     except AmarreError as failed:
         await _postpone(means, waiting, failed)
 
@@ -216,7 +218,7 @@ async def _record(
     means: Means,
     known: Instance,
     reads: Sequence[Read],
-    heard: Heard | None,
+    said: Said | None,
     *,
     asked_at: datetime,
     skew: timedelta | None,
@@ -227,9 +229,10 @@ async def _record(
     if fresh is None or not reads:
         return
     now = means.clock()
-    if heard is not None:
-        told = _told(fresh, [read.said for read in reads])
-        await write(conn, fresh, heard, asked_at=asked_at, now=now, told=told)
+    if said is not None:
+        told = _told(fresh, reads)
+        told = replace(told, reason=told.reason or said.reason)
+        await write(conn, fresh, said.heard, asked_at=asked_at, now=now, told=told)
     life = means.gateway(fresh.gateway_id).facts.code_life
     outcomes: dict[int, str | None] = {}
     for read in reads:
@@ -262,19 +265,27 @@ async def _code(
     return outcome, skew
 
 
-def _told(fresh: Instance, said: Sequence[Delivery]) -> Told:
+def _told(fresh: Instance, reads: Sequence[Read]) -> Told:
     """Sum up what deliveries tell, the latest word for each thing by the gateway's own clock."""
-    ordered = sorted(said, key=lambda one: one.said_at.timestamp() if one.said_at else 0.0)
+    ordered = sorted(reads, key=lambda one: one.said.said_at.timestamp() if one.said.said_at else 0.0)
     phone = profile_name = reason = None
     limit = restarted = False
-    for one in ordered:
+    for read in ordered:
+        one = read.said
         phone = one.phone or phone
         profile_name = one.profile_name or profile_name
         reason = one.reason if one.heard in (None, Heard.CLOSED) and one.reason else reason
         limit = limit or one.subject is Subject.CODE_LIMIT
-        after_code = fresh.code_said_at is None or one.said_at is None or one.said_at > fresh.code_said_at
-        restarted = restarted or (one.heard is Heard.CONNECTING and after_code)
+        restarted = restarted or (one.heard is Heard.CONNECTING and _is_after_code(fresh, read))
     return Told(phone, profile_name, reason, limit, restarted)
+
+
+def _is_after_code(fresh: Instance, read: Read) -> bool:
+    """Say whether something was said after the live code was, by the gateway's clock if it can be."""
+    if fresh.code_at is not None and read.waiting.received_at < fresh.code_at:
+        return False
+    said_at = read.said.said_at
+    return fresh.code_said_at is None or said_at is None or said_at > fresh.code_said_at
 
 
 async def _postpone(means: Means, waiting: list[Waiting], failed: AmarreError) -> None:

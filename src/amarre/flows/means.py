@@ -49,7 +49,7 @@ class Means:
     vault: Vault
     policy: Policy
     clock: Callable[[], datetime]
-    gateways: Mapping[UUID, Gateway] = field(default_factory=dict)
+    gateways: Mapping[UUID, Gateway] = field(default_factory=dict[UUID, Gateway])
     presence: Presence = field(default_factory=Presence)
 
     @property

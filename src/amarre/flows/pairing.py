@@ -14,8 +14,9 @@ import structlog
 
 from amarre.core import backoff
 from amarre.core.errors import AmarreError, ConflictError, NotFoundError
-from amarre.core.instance import Heard, Reason, State, Then, settle, wants_code
+from amarre.core.instance import Heard, Reason, State, Then, Told, settle, wants_code
 from amarre.flows import remove
+from amarre.flows.ask import present
 from amarre.flows.means import Means
 from amarre.flows.settle import Drawn, draw, show, write
 from amarre.gateways.base import Code, Gateway, GatewayError
@@ -38,6 +39,7 @@ class Answer:
 
     heard: Heard
     asked_at: datetime
+    reason: int | None = None
     drawn: Drawn | None = None
 
 
@@ -98,8 +100,9 @@ async def _tend(means: Means, claimed: Instance) -> None:
 
 async def _ask(means: Means, client: Gateway, claimed: Instance) -> Answer:
     asked_at = means.clock()
-    heard = await client.state(claimed.name)
-    decided = settle(claimed.known(), heard, asked_at)
+    said = await present(client, claimed)
+    heard = said.heard
+    decided = settle(claimed.known(), heard, asked_at, Told(reason=said.reason))
     match decided.then:
         case Then.STOP_PAIRING:
             await client.logout(claimed.name)
@@ -111,7 +114,7 @@ async def _ask(means: Means, client: Gateway, claimed: Instance) -> Answer:
                 await client.restart(claimed.name)
             return await _connect(client, claimed, asked_at)
         case _:
-            return Answer(heard, asked_at)
+            return Answer(heard, asked_at, said.reason)
 
 
 def _needs_code(claimed: Instance, heard: Heard, now: datetime) -> bool:
@@ -128,7 +131,7 @@ def _handshake_is_silent(claimed: Instance, now: datetime) -> bool:
 async def _connect(client: Gateway, claimed: Instance, asked_at: datetime) -> Answer:
     connecting = await client.connect(claimed.name)
     drawn = await asyncio.to_thread(draw, connecting.code) if connecting.code else None
-    return Answer(connecting.heard, asked_at, drawn)
+    return Answer(connecting.heard, asked_at, drawn=drawn)
 
 
 async def _record(conn: Conn, means: Means, client: Gateway, claimed: Instance, answer: Answer) -> None:
@@ -136,7 +139,8 @@ async def _record(conn: Conn, means: Means, client: Gateway, claimed: Instance, 
     if fresh is None or fresh.claim_no != claimed.claim_no:
         return
     now = means.clock()
-    decided = await write(conn, fresh, answer.heard, asked_at=answer.asked_at, now=now)
+    told = Told(reason=answer.reason)
+    decided = await write(conn, fresh, answer.heard, asked_at=answer.asked_at, now=now, told=told)
     if decided is None:
         await claim.release(conn, claimed, due_at=now)
         return

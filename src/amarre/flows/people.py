@@ -192,7 +192,7 @@ async def change(
     """
     for field, value, choices in (
         ("role", role, ROLES),
-        ("locale", locale, ("fr", "en")),
+        ("locale", locale, ("fr", "en", "auto")),
         ("theme", theme, ("light", "dark", "auto")),
     ):
         if value is not None and value not in choices:

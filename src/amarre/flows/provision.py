@@ -11,7 +11,7 @@ from uuid import UUID
 
 import structlog
 
-from amarre.core.errors import AmarreError, ConflictError, InvalidError
+from amarre.core.errors import AmarreError, ConflictError, InvalidError, NotFoundError
 from amarre.core.instance import Reason, State
 from amarre.core.provision import GiveUp, after_failure
 from amarre.flows.means import Means
@@ -36,6 +36,7 @@ from amarre.store.wake import wake
 log = structlog.get_logger()
 
 SETTLE_MARGIN = timedelta(seconds=10)
+SOON_EVERY_S = 0.05
 
 
 class NoGatewayError(GatewayBusyError):
@@ -92,6 +93,24 @@ async def sign_up(
             profile_id=profile_id,
             actor=actor,
         )
+
+
+async def soon(means: Means, user: UUID, *, within: timedelta = timedelta(seconds=2)) -> Instance | None:
+    """Wait a moment for a customer's instance to be written down by a worker; None if it is not.
+
+    Raises:
+        NotFoundError: there is no such customer.
+    """
+    until = means.clock() + within
+    while True:
+        async with means.db.transaction() as conn:
+            found = await instance.of_user(conn, user)
+            known = found is not None or await profile.get(conn, user) is not None
+        if not known:
+            raise NotFoundError("no such profile")
+        if found is not None or means.clock() >= until:
+            return found
+        await asyncio.sleep(SOON_EVERY_S)
 
 
 async def ask(means: Means, user: UUID) -> bool:

@@ -13,7 +13,8 @@ import structlog
 
 from amarre.core import backoff
 from amarre.core.errors import AmarreError
-from amarre.core.instance import Heard, State
+from amarre.core.instance import Heard, State, Told
+from amarre.flows.ask import present
 from amarre.flows.means import Means
 from amarre.flows.provision import verify_webhook
 from amarre.flows.settle import write
@@ -148,7 +149,7 @@ def _is_doubtful(ours: Instance, there: Listed | None, now: datetime) -> bool:
 async def _ask_again(means: Means, client: Gateway, doubtful: Instance) -> bool:
     asked_at = means.clock()
     try:
-        heard = await client.state(doubtful.name)
+        said = await present(client, doubtful)
     except GatewayError as failed:
         log.info("doubt_not_settled", instance=str(doubtful.id), code=failed.code)
         return False
@@ -157,7 +158,8 @@ async def _ask_again(means: Means, client: Gateway, doubtful: Instance) -> bool:
         if fresh is None or fresh.name != doubtful.name:
             return False
         before = (fresh.state, fresh.reason)
-        decided = await write(conn, fresh, heard, asked_at=asked_at, now=means.clock())
+        told = Told(reason=said.reason)
+        decided = await write(conn, fresh, said.heard, asked_at=asked_at, now=means.clock(), told=told)
         return decided is not None and (decided.state, decided.reason) != before
 
 
@@ -222,11 +224,12 @@ async def ask_one(means: Means, one: Instance) -> None:
     if one.created_remotely_at is None:
         return
     asked_at = means.clock()
-    heard = await means.gateway(one.gateway_id).state(one.name)
+    said = await present(means.gateway(one.gateway_id), one)
     async with means.db.transaction() as conn:
         fresh = await instance.lock(conn, one.id)
         if fresh is not None and fresh.name == one.name:
-            await write(conn, fresh, heard, asked_at=asked_at, now=means.clock())
+            told = Told(reason=said.reason)
+            await write(conn, fresh, said.heard, asked_at=asked_at, now=means.clock(), told=told)
 
 
 async def strangers(means: Means) -> dict[str, list[str] | str]:

@@ -54,8 +54,11 @@ async def write(
 ) -> Next | None:
     """Decide on what the gateway said, write it, tell it; on a row that `conn` has locked.
 
-    Returns None, having written nothing, when somebody has asked the gateway since.
+    Returns None, having written nothing, when somebody has asked the gateway since, or when
+    the instance is being removed: then only its removal writes.
     """
+    if fresh.wanted == "absent":
+        return None
     if fresh.heard_at is not None and fresh.heard_at > asked_at:
         return None
     decided = settle(fresh.known(), heard, now, told)

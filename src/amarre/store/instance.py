@@ -81,7 +81,7 @@ COLUMNS: LiteralString = """
            i.code, i.pairing_code, i.code_at, i.code_expires_at, i.code_said_at, i.code_number,
            i.pairing_until, i.watched_until, i.create_sent_at, i.created_remotely_at,
            i.webhook_configured_at, i.webhook_checked_at, i.last_delivery_at, i.last_traffic_at,
-           i.connected_at, i.response_ms, i.heard, i.heard_at, i.failures, i.error_code, i.due_at,
+           i.connected_at, g.response_ms, i.heard, i.heard_at, i.failures, i.error_code, i.due_at,
            i.claim_no, i.created_at,
            g.name as gateway, g.state as gateway_state, g.version as gateway_version
       from amarre.instances i

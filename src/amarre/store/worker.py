@@ -6,7 +6,7 @@ from contextlib import suppress
 from datetime import datetime, timedelta
 
 from psycopg import AsyncConnection, OperationalError
-from psycopg.rows import dict_row
+from psycopg.rows import DictRow, dict_row
 
 from amarre.store.conn import Conn
 
@@ -45,16 +45,16 @@ class Presence:
     async def enter(self, url: str, *, locked: bool, now: datetime) -> None:
         """Register this process; `locked` where session locks can be relied upon."""
         await self._drop()
-        self._conn = await AsyncConnection.connect(
+        conn: Conn = await AsyncConnection[DictRow].connect(
             url, autocommit=True, prepare_threshold=None, row_factory=dict_row
         )
-        self._locked = locked
+        self._conn, self._locked = conn, locked
         values = {"host": socket.gethostname(), "pid": os.getpid(), "now": now, "locked": locked}
-        row = await (await self._conn.execute(ENTER, values)).fetchone()
+        row = await (await conn.execute(ENTER, values)).fetchone()
         assert row is not None  # noqa: S101  # an INSERT returns its row
         self.number = int(row["id"])
         if locked:
-            await self._conn.execute(HOLD, {"class": LOCK_CLASS, "worker": self.number})
+            await conn.execute(HOLD, {"class": LOCK_CLASS, "worker": self.number})
 
     async def stay(self, url: str, *, now: datetime) -> bool:
         """Say that this process still lives; False when it had been given up, and entered anew."""

@@ -1,13 +1,11 @@
 """Routes and middleware, nothing else."""
 
-from collections.abc import Awaitable, Callable
-
-from fastapi import FastAPI, Request
+from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
-from fastapi.openapi.utils import get_openapi
+from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
-from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from amarre import __version__
 from amarre.core.errors import AmarreError
@@ -40,28 +38,37 @@ def build(site: Site) -> FastAPI:
     app.add_exception_handler(RequestValidationError, problems.on_invalid)
     app.add_exception_handler(HTTPException, problems.on_http_error)
     app.add_exception_handler(Exception, problems.on_defect)
-    app.middleware("http")(_harden)
+    app.add_middleware(Harden)
     return app
 
 
-def schema(app: FastAPI) -> dict[str, object]:
-    """Give the OpenAPI document of what machines may call."""
-    routes = [one for one in app.routes if getattr(one, "path", "").startswith(("/api/v1", "/functions/v1"))]
-    return get_openapi(title="Amarre", version=__version__, routes=routes)
+class Harden:
+    """Says on every answer what browsers may do with it. Plain ASGI: streams pass untouched."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        """Wrap an application."""
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on, and add the headers to its answer."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+
+        async def send_hardened(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                _harden(scope["path"], MutableHeaders(scope=message))
+            await send(message)
+
+        await self._app(scope, receive, send_hardened)
 
 
-async def _harden(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
-    """Say on every answer what browsers may do with it."""
-    response = await call_next(request)
-    path = request.url.path
+def _harden(path: str, headers: MutableHeaders) -> None:
     # The pairing page may be shown inside the customer's own application; nothing else may.
     ancestors = "*" if path.startswith("/pair/") else "'none'"
-    response.headers.setdefault("Content-Security-Policy", CSP.format(ancestors=ancestors))
-    response.headers.setdefault("X-Content-Type-Options", "nosniff")
-    response.headers.setdefault("Referrer-Policy", "no-referrer")
-    response.headers.setdefault("Cross-Origin-Opener-Policy", "same-origin")
-    if path.startswith("/static/"):
-        response.headers.setdefault("Cache-Control", "public, max-age=3600")
-    else:
-        response.headers.setdefault("Cache-Control", "no-store")
-    return response
+    headers.setdefault("Content-Security-Policy", CSP.format(ancestors=ancestors))
+    headers.setdefault("X-Content-Type-Options", "nosniff")
+    headers.setdefault("Referrer-Policy", "no-referrer")
+    headers.setdefault("Cross-Origin-Opener-Policy", "same-origin")
+    cached = "public, max-age=3600" if path.startswith("/static/") else "no-store"
+    headers.setdefault("Cache-Control", cached)

@@ -45,6 +45,9 @@ class Wanted(BaseModel):
     from_queue: bool = Field(default=False, alias="fromQueue")
 
 
+NOTHING_SAID = Wanted.model_validate({})
+
+
 class OneInstance(BaseModel):
     """The caller's instance, and a link to the page that shows its code."""
 
@@ -79,7 +82,7 @@ def _not_done(status: int, code: str, error: str) -> JSONResponse:
     return JSONResponse(told, status, media_type="application/problem+json")
 
 
-@router.post("/refresh-qr-codes")
+@router.post("/refresh-qr-codes", response_model=Batch)
 async def refresh_codes(request: Request, _: Writer) -> Batch | JSONResponse:
     """Look after every instance that is being paired, now. Live codes are left alone."""
     means = site_of(request).means
@@ -96,7 +99,7 @@ async def refresh_codes(request: Request, _: Writer) -> Batch | JSONResponse:
     )
 
 
-@router.post("/process-evolution-queue")
+@router.post("/process-evolution-queue", response_model=Batch)
 async def process_queue(request: Request, _: Writer) -> Batch | JSONResponse:
     """Provide what is due in the creation queue, now."""
     means = site_of(request).means
@@ -134,7 +137,7 @@ async def create(request: Request, caller: EndUser, wanted: Wanted | None = None
     Called by the user himself (his JWT) or for him by a trusted machine (`userId`). Calling
     it again is harmless: there is one instance a user. `pairing_url` shows the code.
     """
-    means, wanted = site_of(request).means, wanted or Wanted()
+    means, wanted = site_of(request).means, wanted or NOTHING_SAID
     user = _whose(caller, wanted)
     await provision.ask(means, user)
     await provision.run(means, means.clock())
@@ -166,7 +169,7 @@ def _said(one: Instance) -> str:
 async def check(request: Request, caller: EndUser, wanted: Wanted | None = None) -> OneInstance:
     """Ask the gateway for the present state of a user's instance, and answer with it."""
     means = site_of(request).means
-    user = _whose(caller, wanted or Wanted())
+    user = _whose(caller, wanted or NOTHING_SAID)
     async with means.db.transaction() as conn:
         his = await instance.of_user(conn, user)
     if his is None:

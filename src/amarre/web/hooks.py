@@ -5,7 +5,7 @@ again), 503 that it must try again: our database down is never a 4xx.
 """
 
 import json
-from typing import Any
+from typing import Any, cast
 
 from fastapi import APIRouter, Request
 from prometheus_client import Counter, Histogram
@@ -82,4 +82,4 @@ def _read(raw: bytes) -> dict[str, Any]:
         raise InvalidError("the body is not JSON", field="body") from wrong
     if not isinstance(body, dict):
         raise InvalidError("the body is not a JSON object", field="body")
-    return body
+    return cast("dict[str, Any]", body)

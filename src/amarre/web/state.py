@@ -1,6 +1,7 @@
 """What every route is handed: the means of the stories, the door, the live feed, the keys."""
 
 from dataclasses import dataclass, field
+from datetime import UTC, tzinfo
 
 from jwt import PyJWKSet
 from starlette.requests import HTTPConnection
@@ -31,6 +32,7 @@ class Site:
     keys: Keys
     company: str = ""
     secure: bool = False  # served over https: cookies say so
+    zone: tzinfo = UTC  # in which pages tell the time
 
 
 def site_of(connection: HTTPConnection) -> Site:

@@ -225,6 +225,7 @@ create table amarre.events (
     facts       jsonb not null default '{}'
 );
 create index events_instance on amarre.events (instance_id, id desc);
+create index events_user on amarre.events (user_id, id desc) where instance_id is null;
 create index events_kind on amarre.events (kind, id desc);
 
 -- ---------------------------------------------------------------- people and machines

@@ -1,0 +1,32 @@
+"""The REST API's documentation and its OpenAPI document."""
+
+from typing import Any
+
+from fastapi import APIRouter, Request
+from fastapi.openapi.utils import get_openapi
+from starlette.responses import JSONResponse, Response
+
+from amarre import __version__
+from amarre.web.access import Reader
+from amarre.web.pages import frame, render
+
+router = APIRouter(include_in_schema=False)
+
+
+def _schema(request: Request) -> dict[str, Any]:
+    routes = [
+        one for one in request.app.routes if getattr(one, "path", "").startswith(("/api/v1", "/functions/v1"))
+    ]
+    return get_openapi(title="Amarre", version=__version__, routes=routes)
+
+
+@router.get("/api/openapi.json")
+async def document(request: Request, _: Reader) -> Response:
+    """Give the OpenAPI document."""
+    return JSONResponse(_schema(request))
+
+
+@router.get("/api/docs")
+async def show(request: Request, caller: Reader) -> Response:
+    """Show what machines may call."""
+    return frame.answer(request, render.api(frame.of(request, caller, live=False), _schema(request)))
