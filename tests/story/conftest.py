@@ -3,6 +3,7 @@
 from collections.abc import AsyncGenerator
 
 import pytest
+
 from tests.story.harbour import Harbour, harbour
 
 

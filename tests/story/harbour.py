@@ -7,7 +7,8 @@ until something is true.
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Awaitable, Callable
+import socket
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
@@ -17,6 +18,7 @@ import uvicorn
 from psycopg import AsyncConnection
 from psycopg.rows import dict_row
 
+from amarre.app.serve import QuietServer as _QuietServer
 from amarre.flows import intake, pairing, people, provision, reconcile
 from amarre.flows.intake import Door
 from amarre.flows.means import Means, Policy
@@ -157,8 +159,8 @@ async def harbour(
         access = GatewayAccess("evo-1", "evolution", simulator.base_url, simulator.api_key)
         client = GATEWAYS["evolution"](access)
         stack.push_async_callback(client.close)
-        server, port = _server()
-        base_url = f"http://127.0.0.1:{port}"
+        listening = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+        base_url = f"http://127.0.0.1:{listening.getsockname()[1]}"
         means = Means(
             db=db,
             vault=Vault(SECRET_KEY),
@@ -171,9 +173,7 @@ async def harbour(
         arrived = asyncio.Event()
         door = _RingingDoor(means, arrived)
         keys = Keys(service=SERVICE_KEY, anon="anon", jwt_secret=JWT_SECRET, internal=(INTERNAL_KEY,))
-        await stack.enter_async_context(
-            _serving(server, Site(means, door, live, keys, "Marelle"), port, live)
-        )
+        await stack.enter_async_context(_serving(Site(means, door, live, keys, "Marelle"), listening))
         http = await stack.enter_async_context(aiohttp.ClientSession(base_url))
         yield Harbour(means, simulator, base_url, clock, http, live, database_url, arrived)
 
@@ -191,36 +191,18 @@ class _RingingDoor(Door):
         return kept
 
 
-def _server() -> tuple[Callable[[Site], uvicorn.Server], int]:
-    import socket  # noqa: PLC0415
-
-    listening = socket.create_server(("127.0.0.1", 0))
-    port = listening.getsockname()[1]
-
-    def make(site: Site) -> uvicorn.Server:
-        config = uvicorn.Config(build(site), log_config=None, lifespan="off")
-        server = uvicorn.Server(config)
-        server.sockets = [listening]  # pyright: ignore[reportAttributeAccessIssue]
-        return server
-
-    return make, port
-
-
 @contextlib.asynccontextmanager
-async def _serving(
-    make: Callable[[Site], uvicorn.Server], site: Site, port: int, live: Live
-) -> AsyncGenerator[None]:
-    server = make(site)
-    server.capture_signals = contextlib.nullcontext  # pyright: ignore[reportAttributeAccessIssue]
-    serving = asyncio.create_task(server.serve(sockets=server.sockets))  # pyright: ignore[reportAttributeAccessIssue]
-    feeding = asyncio.create_task(live.run())
-    async with asyncio.timeout(5):
-        while not server.started:
-            await asyncio.sleep(0.005)
+async def _serving(site: Site, listening: socket.socket) -> AsyncGenerator[None]:
+    """Serve the real application on a socket that listens already."""
+    config = uvicorn.Config(build(site), log_config=None, lifespan="off")
+    server = _QuietServer(config)
+    serving = asyncio.create_task(server.serve(sockets=[listening]))
+    feeding = asyncio.create_task(site.live.run())
+    await asyncio.wait_for(server.answering.wait(), 5)
     try:
         yield
     finally:
-        live.close()
+        site.live.close()
         server.should_exit = True
         await serving
         feeding.cancel()
@@ -233,6 +215,3 @@ async def with_team(h: Harbour) -> None:
         await people.add(
             h.means, email=f"{name}@marelle.example", name=name.title(), role=role, password=PASSWORD
         )
-
-
-Story = Callable[[Harbour], Awaitable[None]]

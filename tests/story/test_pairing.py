@@ -7,12 +7,12 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from tests.story.harbour import Harbour, harbour
 
 from amarre.flows import intake, pairing
 from amarre.flows.means import HOOK_HEADER, HOOK_PATH
 from amarre.simulators.evolution import FAST
 from amarre.store import instance
+from tests.story.harbour import Harbour, harbour
 
 SHORT = replace(FAST, qr_life=timedelta(milliseconds=300), qr_limit=4, refs_per_socket=2)
 

@@ -117,7 +117,7 @@ async def _serve_web(running: Running, stop: asyncio.Event, ready: Ready) -> Non
         timeout_graceful_shutdown=5,
         forwarded_allow_ips="127.0.0.1",
     )
-    server = _Server(config)
+    server = QuietServer(config)
     serving = asyncio.create_task(server.serve())
     stopping = asyncio.create_task(stop.wait())
     answering = asyncio.create_task(_when_answering(server, lambda: ready(running)))
@@ -134,12 +134,12 @@ async def _serve_web(running: Running, stop: asyncio.Event, ready: Ready) -> Non
         await answering
 
 
-async def _when_answering(server: "_Server", ready: Callable[[], Awaitable[None]]) -> None:
+async def _when_answering(server: "QuietServer", ready: Callable[[], Awaitable[None]]) -> None:
     await server.answering.wait()
     await ready()
 
 
-class _Server(uvicorn.Server):
+class QuietServer(uvicorn.Server):
     """A server that says when it answers, and leaves signals to us."""
 
     def __init__(self, config: uvicorn.Config) -> None:
