@@ -257,10 +257,12 @@ async def _translated(verb: str, path: str) -> AsyncGenerator[None]:
         raise GatewayUnreachableError(f"no connection for {route}") from error
     except (TimeoutError, aiohttp.ClientConnectionError) as error:
         raise GatewaySilentError(f"no answer to {route}") from error
-    except ValueError:  # includes aiohttp's, whose text is the whole address with what is in it
+    except (ValueError, aiohttp.NonHttpUrlClientError):
+        # Without the cause, here and below: its text is the whole address, with all that is in it.
         raise GatewayUnreachableError(f"the address or the key cannot be used for {route}") from None
     except aiohttp.ClientError as error:
-        raise GatewayUnclearError(f"the answer to {route} broke off or is not HTTP") from error
+        what = type(error).__name__
+        raise GatewayUnclearError(f"the answer to {route} broke off or is not HTTP ({what})") from None
 
 
 async def _bounded(response: aiohttp.ClientResponse) -> bytes:
