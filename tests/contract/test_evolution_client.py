@@ -2,102 +2,33 @@
 
 import asyncio
 import json
-import socket
-import ssl
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
-from ipaddress import IPv4Address
+from datetime import timedelta
 from pathlib import Path
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import aiohttp
 import pytest
-from aiohttp import web
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 
 from amarre.core.instance import Heard
-from amarre.gateways import GATEWAYS, GatewayAccess
+from amarre.gateways import GATEWAYS
 from amarre.gateways.base import (
-    GatewayBrokenError,
     GatewayBusyError,
     GatewayError,
     GatewayInvalidError,
-    GatewayRefusedError,
-    GatewaySilentError,
     GatewayUnclearError,
-    GatewayUnreachableError,
-    Webhook,
 )
-from amarre.gateways.evolution import LARGEST_BODY, Evolution
+from amarre.gateways.evolution import Evolution
+
+from .evolution_wire import HOOK, KEY, SHORT, client_of, free_port, open_server
 
 DATA = Path(__file__).parents[1] / "data" / "evolution"
 TAPE = json.loads((DATA / "transcripts.json").read_text())
-KEY = "secret-key-0001"
-SHORT = timedelta(milliseconds=150)
-HOOK = Webhook(
-    url="https://amarre.example/hook", headers={"X-Secret": "s3cr3t"}, events=("QRCODE_UPDATED", "CALL")
-)
-
-
-class Server:
-    """Answers every request with `answer` and keeps what was asked."""
-
-    def __init__(self) -> None:
-        self.asked = []
-        self.base_url = ""
-        self.under_way = self.most_under_way = 0
-        self.gate = asyncio.Event()
-        self.gate.set()
-        self.came = asyncio.Semaphore(0)
-        self.answer = lambda _: web.json_response({})
-
-    def says(self, body, status=200, **headers):
-        text = body if isinstance(body, str) else json.dumps(body)
-        self.answer = lambda _: web.Response(
-            text=text, status=status, headers=headers, content_type="application/json"
-        )
-
-    async def serve(self, request):
-        self.under_way += 1
-        self.most_under_way = max(self.most_under_way, self.under_way)
-        try:
-            body = await request.text()
-            self.asked.append((request.method, request.raw_path, request.headers, body))
-            self.came.release()
-            await self.gate.wait()
-            answer = self.answer(request)
-            return await answer if asyncio.iscoroutine(answer) else answer
-        finally:
-            self.under_way -= 1
-
-
-@asynccontextmanager
-async def open_server() -> AsyncGenerator[Server]:
-    server = Server()
-    app = web.Application(client_max_size=2**24)
-    app.router.add_route("*", "/{tail:.*}", server.serve)
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.05)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    server.base_url = "http://{}:{}".format(*runner.addresses[0][:2])
-    try:
-        yield server
-    finally:
-        server.gate.set()
-        await runner.cleanup()
 
 
 @pytest.fixture
 async def server():
     async with open_server() as server:
         yield server
-
-
-def client_of(base_url, **facts):
-    return Evolution(GatewayAccess(name="e", kind="evolution", base_url=base_url, key=KEY), **facts)
 
 
 @pytest.fixture
@@ -246,171 +177,6 @@ async def test_an_old_gateway_is_used_once_it_was_upgraded(server, client):
     server.says([])
 
     assert await client.list_all() == []
-
-
-# --- bad networks ---
-
-
-async def test_a_gateway_that_says_nothing_is_silent(server):
-    server.gate.clear()
-    client = client_of(server.base_url, call_timeout=SHORT, create_timeout=SHORT)
-
-    for call in (client.state("q1"), client.create("q1", HOOK)):
-        with pytest.raises(GatewaySilentError) as caught:
-            await call
-        assert type(caught.value) is GatewaySilentError
-    await client.close()
-
-
-async def test_an_answer_that_stops_in_the_middle_is_silent(server):
-    async def half(request):
-        response = web.StreamResponse(headers={"Content-Length": "1000"})
-        await response.prepare(request)
-        await response.write(b'{"instance":')
-        await hold.wait()
-        return response
-
-    hold = asyncio.Event()
-    server.answer = half
-    client = client_of(server.base_url, call_timeout=SHORT)
-
-    with pytest.raises(GatewaySilentError):
-        await client.state("q1")
-    hold.set()
-    await client.close()
-
-
-@asynccontextmanager
-async def raw_server(reply, *, tls=None):
-    served = []
-
-    async def serve(reader, writer):
-        served.append(asyncio.current_task())
-        await reader.readuntil(b"\r\n\r\n")
-        writer.write(reply)
-        writer.close()
-        await writer.wait_closed()
-
-    door = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=tls)
-    async with door:
-        yield "http{}://{}:{}".format("s" if tls else "", *door.sockets[0].getsockname()[:2])
-        await asyncio.gather(*served)
-
-
-@pytest.mark.parametrize(
-    ("reply", "error"),
-    [
-        (b"", GatewaySilentError),
-        (b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n[", GatewayUnclearError),
-        (b"SSH-2.0-OpenSSH_9.6\r\n\r\n", GatewayUnclearError),
-        (
-            b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 4\r\n\r\nnope",
-            GatewayUnclearError,
-        ),
-    ],
-    ids=["hang-up", "cut short", "not HTTP", "not gzip"],
-)
-async def test_what_breaks_off_is_silent_before_and_unclear_within_the_answer(reply, error):
-    async with raw_server(reply) as base_url:
-        client = client_of(base_url)
-        with pytest.raises(error) as caught:
-            await client.list_all()
-        await client.close()
-
-    assert type(caught.value) is error
-
-
-def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as sock:
-        return sock.getsockname()[1]
-
-
-@pytest.mark.parametrize(
-    "address", ["http://127.0.0.1:{port}", "127.0.0.1", "ftp://127.0.0.1", "http://[::1"]
-)
-async def test_where_no_connection_can_be_made_nothing_was_carried_out(address):
-    client = client_of(address.format(port=free_port()))
-
-    with pytest.raises(GatewayUnreachableError):
-        await client.list_all()
-    await client.close()
-
-
-def self_signed(folder):
-    """Make a certificate for 127.0.0.1 that is vouched for by itself alone."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
-    certificate = (
-        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
-        .not_valid_before(datetime(2020, 1, 1, tzinfo=UTC))
-        .not_valid_after(datetime(2120, 1, 1, tzinfo=UTC))
-        .add_extension(
-            x509.SubjectAlternativeName([x509.IPAddress(IPv4Address("127.0.0.1"))]), critical=False
-        )
-        .sign(key, hashes.SHA256())
-    )
-    pem = folder / "server.pem"
-    private = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    pem.write_bytes(private + certificate.public_bytes(serialization.Encoding.PEM))
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(pem)
-    return context
-
-
-async def test_a_certificate_that_nobody_vouches_for_is_not_trusted(tmp_path):
-    answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n[]"
-    async with raw_server(answer, tls=self_signed(tmp_path)) as base_url:
-        client = client_of(base_url)
-        with pytest.raises(GatewayUnreachableError) as caught:
-            await client.list_all()
-        await client.close()
-
-    assert isinstance(caught.value.__cause__, aiohttp.ClientConnectorCertificateError)
-
-
-async def test_a_redirect_is_not_followed(server, client):
-    server.says("", status=302, Location="/instance/fetchInstances")
-
-    with pytest.raises(GatewayUnclearError):
-        await client.list_all()
-
-    assert len(server.asked) == 1
-
-
-async def test_a_body_without_end_is_refused(server, client):
-    server.says('"' + "x" * LARGEST_BODY + '"')
-
-    with pytest.raises(GatewayUnclearError, match="larger"):
-        await client.list_all()
-
-
-@pytest.mark.parametrize(
-    ("status", "error"),
-    [
-        (500, GatewayBrokenError),
-        (503, GatewayBrokenError),
-        (401, GatewayRefusedError),
-        (429, GatewayBusyError),
-    ],
-)
-async def test_nothing_is_asked_twice(server, client, status, error):
-    server.says({"message": "no"}, status=status)
-
-    with pytest.raises(error):
-        await client.state("q1")
-
-    assert len(server.asked) == 1
-
-
-async def test_a_busy_gateway_says_when_to_come_back(server, client):
-    server.says({}, status=429, **{"Retry-After": "12"})
-
-    with pytest.raises(GatewayBusyError) as caught:
-        await client.list_all()
-
-    assert caught.value.retry_after == timedelta(seconds=12)
 
 
 # --- places, sessions, secrets ---
