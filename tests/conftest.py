@@ -1,60 +1,66 @@
-"""Databases for everyone: a server a session, a migrated template, a copy of it a test."""
+"""Databases for everyone: one a test, copied from a migrated template."""
 
-import asyncio
-import secrets
-from collections.abc import AsyncGenerator, Generator
-from datetime import UTC, datetime
-from pathlib import Path
+from collections.abc import AsyncGenerator, Iterator
 
-import psycopg
 import pytest
-from psycopg import sql
-from psycopg.conninfo import make_conninfo
+from psycopg import AsyncConnection
+from psycopg.rows import DictRow, dict_row
 
+from amarre.store.conn import Conn
 from amarre.store.database import Database
 from amarre.store.embedded import EmbeddedServer
-from amarre.store.migrate import migrate
-
-TEMPLATE = "amarre_template"
-# The suite does not test that disks keep what they promise.
-CARELESS = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off"}
+from tests.support import POSTGRES_15, QUICK, Server, place, postgres_15
 
 
 @pytest.fixture(scope="session")
-def server18(tmp_path_factory: pytest.TempPathFactory) -> Generator[str]:
-    """Start the embedded server and give its URL."""
-    folder: Path = tmp_path_factory.mktemp("embedded")
-    with EmbeddedServer(folder, settings=CARELESS) as server:
-        yield server.url
+def server18() -> Iterator[Server]:
+    with place("pg18") as home, EmbeddedServer(home, settings=QUICK, shared=home / "shared") as embedded:
+        server = Server(embedded.url)
+        yield server
+        server.close()
 
 
 @pytest.fixture(scope="session")
-def template18(server18: str) -> str:
-    """Make the migrated template database."""
-    _execute(server18, sql.SQL("create database {}").format(sql.Identifier(TEMPLATE)))
-    url = make_conninfo(server18, dbname=TEMPLATE)
-    asyncio.run(migrate(url, now=datetime.now(UTC)))  # noqa: TID251  # the edge of the tests
-    return server18
-
-
-def _execute(url: str, statement: sql.Composed) -> None:
-    with psycopg.connect(url, autocommit=True) as conn:
-        conn.execute(statement)
+def server15() -> Iterator[Server]:
+    if not POSTGRES_15.exists():
+        pytest.skip("PostgreSQL 15 is not installed (Debian: postgresql-15)")
+    with postgres_15() as url:
+        server = Server(url)
+        yield server
+        server.close()
 
 
 @pytest.fixture
-def database_url(template18: str) -> Generator[str]:
-    """Give the URL of a fresh, migrated database."""
-    name = f"t_{secrets.token_hex(6)}"
-    copy = sql.SQL("create database {} template {}").format(sql.Identifier(name), sql.Identifier(TEMPLATE))
-    _execute(template18, copy)
-    yield make_conninfo(template18, dbname=name)
-    _execute(template18, sql.SQL("drop database {} with (force)").format(sql.Identifier(name)))
+def server(server18: Server) -> Server:
+    """The server of this test; in tests/store each test runs on the oldest and the newest."""
+    return server18
+
+
+@pytest.fixture
+def database_url(server: Server) -> Iterator[str]:
+    """A migrated database of this test alone."""
+    with server.database(server.template) as url:
+        yield url
+
+
+@pytest.fixture
+def empty_url(server: Server) -> Iterator[str]:
+    """A database in which nothing has been migrated."""
+    with server.database("template0") as url:
+        yield url
 
 
 @pytest.fixture
 async def db(database_url: str) -> AsyncGenerator[Database]:
-    """Open a fresh database."""
-    opened = await Database.open(database_url, application_name="tests")
+    opened = await Database.open(database_url, application_name="amarre tests")
     yield opened
     await opened.close()
+
+
+@pytest.fixture
+async def conn(database_url: str) -> AsyncGenerator[Conn]:
+    """A connection in autocommit whose rows are dicts."""
+    async with await AsyncConnection[DictRow].connect(
+        database_url, autocommit=True, row_factory=dict_row
+    ) as opened:
+        yield opened
