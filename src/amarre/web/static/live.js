@@ -118,8 +118,11 @@ function follow() {
     if (open) heardAt = performance.now();
     open = false;
     judge();
-    // The browser gives up on an answer that is not a stream (503, a lost session).
-    if (stream.readyState === EventSource.CLOSED && !done) setTimeout(follow, 3000 + Math.random() * 4000);
+    if (stream.readyState !== EventSource.CLOSED || done) return;
+    // The browser gives up on an answer that is not a stream: 503, or a session that has ended. The
+    // page itself tells which: its answer leads to the login.
+    refresh();
+    setTimeout(follow, 3000 + Math.random() * 4000);
   });
 }
 
