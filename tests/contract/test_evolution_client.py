@@ -18,8 +18,7 @@ from amarre.gateways.base import (
     GatewayUnclearError,
 )
 from amarre.gateways.evolution import Evolution
-
-from .evolution_wire import HOOK, KEY, SHORT, client_of, free_port, open_server
+from tests.contract.evolution_wire import HOOK, KEY, SHORT, client_of, free_port, open_server
 
 DATA = Path(__file__).parents[1] / "data" / "evolution"
 TAPE = json.loads((DATA / "transcripts.json").read_text())

@@ -1,13 +1,13 @@
 """The control of the simulated Evolution, by JSON and by its page."""
 
 import pytest
-from evolution_stage import (  # pyright: ignore[reportImplicitRelativeImport]  # pytest puts this folder on the path
-    PHONE,
-    open_gateway,
-)
 
 from amarre.simulators.evolution import FAST
 from amarre.simulators.evolution_faults import FaultKind
+from tests.contract.evolution_stage import (  # pyright: ignore[reportImplicitRelativeImport]  # pytest puts this folder on the path
+    PHONE,
+    open_gateway,
+)
 
 
 @pytest.fixture

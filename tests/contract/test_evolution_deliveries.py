@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 
 from amarre.gateways.base import Delivery, GatewayUnclearError, Subject
 from amarre.gateways.evolution_reading.delivery import read_delivery, redact
-
-from .evolution_json import json_values, likely, texts
+from tests.contract.evolution_json import json_values, likely, texts
 
 DATA = Path(__file__).parents[1] / "data" / "evolution"
 

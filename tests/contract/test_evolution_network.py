@@ -16,8 +16,7 @@ from amarre.gateways.base import (
     GatewayUnreachableError,
 )
 from amarre.gateways.evolution import LARGEST_BODY
-
-from .evolution_wire import (
+from tests.contract.evolution_wire import (
     HOOK,
     SHORT,
     client_of,

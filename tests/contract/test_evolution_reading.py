@@ -25,8 +25,7 @@ from amarre.gateways.base import (
 )
 from amarre.gateways.evolution_reading import fault, reply
 from amarre.gateways.evolution_reading.value import phone_of
-
-from .evolution_json import json_values, likely
+from tests.contract.evolution_json import json_values, likely
 
 DATA = Path(__file__).parents[1] / "data" / "evolution"
 TAPE = {entry["name"]: entry for entry in json.loads((DATA / "transcripts.json").read_text())}

@@ -7,14 +7,14 @@ from itertools import pairwise
 
 import aiohttp
 import pytest
-from evolution_stage import (  # pyright: ignore[reportImplicitRelativeImport]  # pytest puts this folder on the path
+
+from amarre.simulators.evolution import FAST, Seed
+from amarre.simulators.evolution_instance import DeadCodeError, NoLiveCodeError, NotOpenError
+from tests.contract.evolution_stage import (  # pyright: ignore[reportImplicitRelativeImport]  # pytest puts this folder on the path
     PHONE,
     open_gateway,
     open_mailbox,
 )
-
-from amarre.simulators.evolution import FAST, Seed
-from amarre.simulators.evolution_instance import DeadCodeError, NoLiveCodeError, NotOpenError
 
 MILLISECOND = timedelta(milliseconds=1)
 SLOW_WORK = replace(

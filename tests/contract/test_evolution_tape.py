@@ -12,7 +12,9 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from evolution_stage import (  # pyright: ignore[reportImplicitRelativeImport]  # pytest puts this folder on the path
+
+from amarre.simulators.evolution import FAST, EvolutionSimulator
+from tests.contract.evolution_stage import (  # pyright: ignore[reportImplicitRelativeImport]  # pytest puts this folder on the path
     EVENTS,
     PHONE,
     Caller,
@@ -21,8 +23,6 @@ from evolution_stage import (  # pyright: ignore[reportImplicitRelativeImport]  
     read_hooks,
     read_tape,
 )
-
-from amarre.simulators.evolution import FAST, EvolutionSimulator
 
 MILLISECOND = timedelta(milliseconds=1)
 TAPE_KEY = "GLOBALKEY-TEST-0001"

@@ -7,14 +7,14 @@ import hmac
 import json
 
 import pytest
-from evolution_stage import (  # pyright: ignore[reportImplicitRelativeImport]  # pytest puts this folder on the path
+
+from amarre.simulators.evolution import FAST
+from amarre.simulators.evolution_tasks import Tasks
+from tests.contract.evolution_stage import (  # pyright: ignore[reportImplicitRelativeImport]  # pytest puts this folder on the path
     PHONE,
     open_gateway,
     open_mailbox,
 )
-
-from amarre.simulators.evolution import FAST
-from amarre.simulators.evolution_tasks import Tasks
 
 
 @pytest.fixture

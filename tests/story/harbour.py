@@ -22,7 +22,7 @@ from amarre.app.serve import QuietServer as _QuietServer
 from amarre.flows import intake, pairing, people, provision, reconcile
 from amarre.flows.intake import Door
 from amarre.flows.means import Means, Policy
-from amarre.gateways import GATEWAYS, GatewayAccess
+from amarre.gateways import GATEWAYS, Gateway, GatewayAccess
 from amarre.simulators.evolution import FAST, EvolutionSettings, EvolutionSimulator
 from amarre.store import event, instance
 from amarre.store.database import Database
@@ -147,7 +147,12 @@ class Harbour:
 
 @contextlib.asynccontextmanager
 async def harbour(
-    database_url: str, settings: EvolutionSettings = FAST, *, policy: dict[str, object] | None = None
+    database_url: str,
+    settings: EvolutionSettings = FAST,
+    *,
+    policy: dict[str, object] | None = None,
+    create_timeout: timedelta | None = None,
+    gateway: Gateway | None = None,
 ) -> AsyncGenerator[Harbour]:
     """Open an installation on a migrated database."""
     clock = Clock()
@@ -157,7 +162,7 @@ async def harbour(
         simulator = await stack.enter_async_context(EvolutionSimulator(settings))
         ids = await reconcile.enter(db, {"evo-1": ("evolution", simulator.base_url)}, now=clock())
         access = GatewayAccess("evo-1", "evolution", simulator.base_url, simulator.api_key)
-        client = GATEWAYS["evolution"](access)
+        client = gateway or GATEWAYS["evolution"](access, create_timeout=create_timeout)
         stack.push_async_callback(client.close)
         listening = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
         base_url = f"http://127.0.0.1:{listening.getsockname()[1]}"

@@ -5,8 +5,9 @@ import json
 from datetime import timedelta
 
 from amarre.flows import maintenance, provision, reconcile, remove
-from amarre.store import claim, request
-from tests.story.harbour import SERVICE_KEY, Harbour
+from amarre.flows.means import HOOK_HEADER, HOOK_PATH
+from amarre.store import claim, instance, request
+from tests.story.harbour import SERVICE_KEY, Harbour, harbour
 
 LEASE = timedelta(seconds=30)
 SERVICE = {"Authorization": f"Bearer {SERVICE_KEY}"}
@@ -69,39 +70,57 @@ async def test_a_name_that_is_in_use_and_ours_is_adopted(h: Harbour):
     assert found.webhook_configured_at is not None
 
 
-async def test_a_create_that_timed_out_but_succeeded_is_adopted_not_repeated(h: Harbour):
-    user = await h.sign_up()
-    h.simulator.fault("create_timeout_but_done", times=1)
-    client = next(iter(h.means.gateways.values()))
-    client.facts = client.facts.__class__(  # a shorter patience than the real 20 s
-        **{name: getattr(client.facts, name) for name in client.facts.__slots__}
-        | {"create_timeout": timedelta(milliseconds=200)}
-    )
+async def test_a_create_that_timed_out_but_succeeded_is_adopted_not_repeated(database_url: str):
+    async with harbour(database_url, create_timeout=timedelta(milliseconds=200)) as h:
+        user = await h.sign_up()
+        h.simulator.fault("create_timeout_but_done", times=1)
 
-    await h.work()
-    h.clock.advance(timedelta(seconds=2))
-    await h.work()
-    found = await h.until(lambda one: one.state == "connecting", (await h.of_user(user)).id)
+        await h.work()
+        h.clock.advance(timedelta(seconds=2))
+        await h.work()
+        found = await h.until(lambda one: one.state == "connecting", (await h.of_user(user)).id)
 
-    assert h.simulator.calls("create") == 1
-    assert "instance_adopted" in await h.kinds(found.id)
+        assert h.simulator.calls("create") == 1
+        assert "instance_adopted" in await h.kinds(found.id)
+
+
+async def test_while_an_earlier_create_may_be_under_way_no_second_one_is_sent(database_url: str):
+    async with harbour(database_url, create_timeout=timedelta(milliseconds=100)) as h:
+        await h.sign_up()
+        h.simulator.fault("hang", route="create", seconds=60)
+
+        for _ in range(5):
+            await h.work()
+            h.clock.advance(timedelta(seconds=4))
+        within = h.simulator.calls("create")
+        h.simulator.clear_faults()
+        h.clock.advance(timedelta(seconds=30))
+        await h.work()
+
+        assert within == 1
+        assert len(h.simulator.instances) == 1
 
 
 async def test_a_webhook_that_arrives_before_the_create_is_answered_is_kept(h: Harbour):
-    user = await h.sign_up()
-    await h.sql("update amarre.instances set name = name")  # nothing yet: the row comes first
-    await h.work()
-    found = await h.until(lambda one: one.reason == "code_shown", (await h.of_user(user)).id)
+    await h.sign_up()
+    h.simulator.fault("slow", route="create", seconds=0.3)
+    working = asyncio.create_task(h.work())
+    await h.simulator.until(lambda: bool(h.simulator.instances) or h.simulator.calls("create") > 0)
+    row = (await h.sql("select id, name from amarre.instances"))[0]
+    async with h.means.db.transaction() as conn:
+        sealed = await instance.hook_secret(conn, row["id"])  # type: ignore[arg-type]
+    assert sealed is not None
+    secret = h.means.vault.open(sealed, owner=row["id"])  # type: ignore[arg-type]
 
-    kept = await h.sql(
-        "select min(received_at) as first from amarre.deliveries where instance_id = %(id)s", id=found.id
-    )
-    completed = await h.sql(
-        "select processed_at from amarre.provisioning_requests where user_id = %(u)s", u=user
-    )
+    body = {"event": "connection.update", "instance": row["name"], "data": {"state": "connecting"}}
+    async with h.http.post(HOOK_PATH, json=body, headers={HOOK_HEADER: secret}) as answer:
+        status = answer.status
+    before_the_answer = not working.done()
+    await working
 
-    assert kept[0]["first"] is not None
-    assert completed[0]["processed_at"] is not None
+    assert (status, before_the_answer) == (200, True)
+    kept = await h.sql("select event from amarre.deliveries order by id limit 1")
+    assert kept == [{"event": "connection.update"}]
 
 
 async def test_while_the_gateway_is_down_nothing_is_completed_and_one_event_tells_it(h: Harbour):

@@ -113,8 +113,9 @@ RECONNECT_LOOK = timedelta(seconds=30)
 RESTING_LOOK = timedelta(minutes=5)
 ROTATION_SLACK = timedelta(seconds=3)
 
+UNLINKED_CODE = 401
 _ENDED = {
-    401: (State.DISCONNECTED, Reason.UNLINKED),
+    UNLINKED_CODE: (State.DISCONNECTED, Reason.UNLINKED),
     402: (State.ERROR, Reason.RESTRICTED),
     403: (State.ERROR, Reason.BANNED),
     406: (State.ERROR, Reason.RESTRICTED),
@@ -155,7 +156,7 @@ def _unsure(known: Known, now: datetime) -> Next:
 
 
 def _connecting(known: Known, now: datetime, told: Told) -> Next:
-    if known.state is State.CONNECTED or known.reason is Reason.RECONNECTING:
+    if _held(known):
         return Next(
             State.CONNECTING, Reason.RECONNECTING, Then.LOOK_AGAIN, now + RECONNECT_LOOK, phone=known.phone
         )
@@ -185,15 +186,14 @@ def _was_scanned(known: Known, now: datetime, told: Told) -> bool:
 
 
 def _closed(known: Known, now: datetime, told: Told) -> Next:
-    if told.reason in _ENDED and (known.paired or told.reason != 401):  # noqa: PLR2004  # Baileys' codes
+    if told.reason in _ENDED and (_held(known) or told.reason != UNLINKED_CODE):
+        # 401 also follows when an instance that nobody has scanned is logged out.
         state, reason = _ENDED[told.reason]
         return Next(state, reason)
     match known.state:
-        case State.CONNECTED:
+        case State.CONNECTED | State.CONNECTING if _held(known):
             return Next(State.DISCONNECTED, Reason.UNLINKED)
-        case State.CONNECTING if known.reason is Reason.RECONNECTING:
-            return Next(State.DISCONNECTED, Reason.UNLINKED)
-        case State.CREATING | State.CONNECTING:
+        case State.CREATING | State.CONNECTING | State.CONNECTED:
             if wants_code(known, now) and not (told.limit and not _watched(known, now)):
                 return Next(State.CONNECTING, Reason.AWAITING_CODE, Then.START_PAIRING, now)
             return Next(State.DISCONNECTED, Reason.PAIRING_EXPIRED)
@@ -201,6 +201,10 @@ def _closed(known: Known, now: datetime, told: Told) -> Next:
             return Next(known.state, known.reason)
         case _:
             assert_never(known.state)
+
+
+def _held(known: Known) -> bool:
+    return known.state is State.CONNECTED or known.reason is Reason.RECONNECTING
 
 
 def _missing(known: Known, now: datetime) -> Next:

@@ -44,6 +44,7 @@ class EvolutionSimulator(EvolutionPlay):
         self._protocol: web.Server | None = None
         self._listening: socket.socket | None = None
         self._door: AbstractServer | None = None
+        self._stopping = False
         self._address = ("", 0)
         self._control_address = ("", 0)
 
@@ -72,6 +73,7 @@ class EvolutionSimulator(EvolutionPlay):
         Raises:
             BaseException: some of its work crashed since the start.
         """
+        self._stopping = True
         self._close_door()
         self.faults.clear()
         for runner in self._runners:
@@ -106,6 +108,8 @@ class EvolutionSimulator(EvolutionPlay):
         return runner
 
     def _mind_door(self) -> None:
+        if self._stopping:
+            return
         refusing = self.faults.find(FaultKind.REFUSE) is not None
         if refusing:
             self._close_door()
@@ -126,4 +130,6 @@ class EvolutionSimulator(EvolutionPlay):
     def _close_door(self) -> None:
         if self._door is not None:
             self._door.close()
+        elif self._listening is not None:
+            self._listening.close()
         self._door = self._listening = None
