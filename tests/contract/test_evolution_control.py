@@ -4,7 +4,7 @@ import pytest
 
 from amarre.simulators.evolution import FAST
 from amarre.simulators.evolution_faults import FaultKind
-from tests.contract.evolution_stage import (  # pyright: ignore[reportImplicitRelativeImport]  # pytest puts this folder on the path
+from tests.contract.evolution_stage import (  # pytest puts this folder on the path
     PHONE,
     open_gateway,
 )

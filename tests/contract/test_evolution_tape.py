@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from amarre.simulators.evolution import FAST, EvolutionSimulator
-from tests.contract.evolution_stage import (  # pyright: ignore[reportImplicitRelativeImport]  # pytest puts this folder on the path
+from tests.contract.evolution_stage import (  # pytest puts this folder on the path
     EVENTS,
     PHONE,
     Caller,

@@ -10,7 +10,7 @@ import pytest
 
 from amarre.simulators.evolution import FAST
 from amarre.simulators.evolution_tasks import Tasks
-from tests.contract.evolution_stage import (  # pyright: ignore[reportImplicitRelativeImport]  # pytest puts this folder on the path
+from tests.contract.evolution_stage import (  # pytest puts this folder on the path
     PHONE,
     open_gateway,
     open_mailbox,

@@ -11,12 +11,13 @@ import socket
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 import aiohttp
 import uvicorn
 from psycopg import AsyncConnection
-from psycopg.rows import dict_row
+from psycopg.rows import DictRow, dict_row
 
 from amarre.app.serve import QuietServer as _QuietServer
 from amarre.flows import intake, pairing, people, provision, reconcile
@@ -26,6 +27,7 @@ from amarre.gateways import GATEWAYS, Gateway, GatewayAccess
 from amarre.simulators.evolution import FAST, EvolutionSettings, EvolutionSimulator
 from amarre.store import event, instance
 from amarre.store.database import Database
+from amarre.store.delivery import Arrival
 from amarre.store.event import Event
 from amarre.store.instance import Instance
 from amarre.store.vault import Vault
@@ -137,9 +139,11 @@ class Harbour:
         """Compare the gateway's list now."""
         await reconcile.ask_all(self.means)
 
-    async def sql(self, statement: str, **values: object) -> list[dict[str, object]]:
+    async def sql(self, statement: str, **values: object) -> list[dict[str, Any]]:
         """Run a statement as an operator would."""
-        connecting = AsyncConnection.connect(self.database_url, autocommit=True, row_factory=dict_row)
+        connecting = AsyncConnection[DictRow].connect(
+            self.database_url, autocommit=True, row_factory=dict_row
+        )
         async with await connecting as conn:
             cursor = await conn.execute(statement, values or None)  # pyright: ignore[reportArgumentType]
             return [dict(row) for row in await cursor.fetchall()] if cursor.description else []
@@ -150,7 +154,7 @@ async def harbour(
     database_url: str,
     settings: EvolutionSettings = FAST,
     *,
-    policy: dict[str, object] | None = None,
+    policy: dict[str, Any] | None = None,
     create_timeout: timedelta | None = None,
     gateway: Gateway | None = None,
 ) -> AsyncGenerator[Harbour]:
@@ -190,7 +194,7 @@ class _RingingDoor(Door):
         super().__init__(means)
         self._arrived = arrived
 
-    async def take(self, arrived: intake.Arrival) -> UUID:
+    async def take(self, arrived: Arrival) -> UUID:
         kept = await super().take(arrived)
         self._arrived.set()
         return kept

@@ -88,7 +88,7 @@ async def test_a_code_that_was_used_is_never_shown_again(h: Harbour):
 
     assert again.code == h.simulator.live_code(again.name)
     assert again.code is not None
-    seen = {bytes(row["code_hash"]) for row in used}  # type: ignore[arg-type]
+    seen = {bytes(row["code_hash"]) for row in used}
     assert hashlib.sha256(again.code.encode()).digest() not in seen
 
 
@@ -159,8 +159,11 @@ async def test_an_instance_deleted_upstream_is_created_again(h: Harbour):
 async def test_connect_that_answers_open_makes_it_connected(h: Harbour):
     connected = await h.connected()
     await h.sql(
-        "update amarre.instances set state = 'connecting', reason = 'awaiting_code', due_at = now(), "
-        "pairing_until = now() + interval '10 minutes', connected_at = null, heard_at = null"
+        """
+        update amarre.instances
+           set state = 'connecting', reason = 'awaiting_code', due_at = now(),
+               pairing_until = now() + interval '10 minutes', connected_at = null, heard_at = null
+        """
     )
 
     await h.work()
@@ -185,7 +188,7 @@ async def test_a_storm_is_one_change_and_one_event(h: Harbour):
 
     h.simulator.storm(connected.name, times=40, seconds=0.5)
     async with asyncio.timeout(10):
-        while (await h.sql("select count(*)::int as n from amarre.deliveries"))[0]["n"] < before[0]["n"] + 40:  # type: ignore[operator]
+        while (await h.sql("select count(*)::int as n from amarre.deliveries"))[0]["n"] < before[0]["n"] + 40:
             h.arrived.clear()
             await intake.apply(h.means, h.clock())
             await asyncio.wait_for(h.arrived.wait(), 5)
@@ -230,7 +233,7 @@ async def test_the_same_delivery_twice_is_kept_once(h: Harbour):
     after = await h.sql("select count(*)::int as n from amarre.deliveries")
 
     assert answers == [200, 200, 200]
-    assert after[0]["n"] == before[0]["n"] + 1  # type: ignore[operator]
+    assert after[0]["n"] == before[0]["n"] + 1
 
 
 async def test_a_poll_finds_the_code_when_no_webhook_comes(h: Harbour):

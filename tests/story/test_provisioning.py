@@ -108,9 +108,9 @@ async def test_a_webhook_that_arrives_before_the_create_is_answered_is_kept(h: H
     await h.simulator.until(lambda: bool(h.simulator.instances) or h.simulator.calls("create") > 0)
     row = (await h.sql("select id, name from amarre.instances"))[0]
     async with h.means.db.transaction() as conn:
-        sealed = await instance.hook_secret(conn, row["id"])  # type: ignore[arg-type]
+        sealed = await instance.hook_secret(conn, row["id"])
     assert sealed is not None
-    secret = h.means.vault.open(sealed, owner=row["id"])  # type: ignore[arg-type]
+    secret = h.means.vault.open(sealed, owner=row["id"])
 
     body = {"event": "connection.update", "instance": row["name"], "data": {"state": "connecting"}}
     async with h.http.post(HOOK_PATH, json=body, headers={HOOK_HEADER: secret}) as answer:
@@ -189,8 +189,11 @@ async def test_an_operators_update_to_pending_is_honoured(h: Harbour):
     h.simulator.clear_faults()
 
     await h.sql(
-        "update evolution_instance_creation_queue set status = 'pending', retry_count = 0, "
-        "error_message = null, updated_at = now() where user_id = %(u)s",
+        """
+        update evolution_instance_creation_queue
+           set status = 'pending', retry_count = 0, error_message = null, updated_at = now()
+         where user_id = %(u)s
+        """,
         u=user,
     )
     await h.work()

@@ -15,9 +15,8 @@ from amarre.flows.intake import Door
 from amarre.flows.means import Means, Policy
 from amarre.gateways import GATEWAYS, GatewayAccess
 from amarre.settings import Settings, with_generated_keys
-from amarre.store.database import Database
+from amarre.store.database import Database, Listener
 from amarre.store.embedded import EmbeddedServer, running_url
-from amarre.store.listener import Listener
 from amarre.store.migrate import migrate
 from amarre.store.vault import SecretKeyError, Vault, prove_key
 from amarre.store.wake import CHANNEL, EVENTS

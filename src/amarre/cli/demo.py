@@ -62,9 +62,7 @@ def add_to(app: typer.Typer) -> None:
 
 def demo(
     port: Annotated[int, typer.Option(help="Port to listen on; 0 takes a free one.")] = 8080,
-    data_dir: Annotated[Path, typer.Option("--data-dir", help="Where everything is kept.")] = Path(
-        ".amarre/demo"
-    ),
+    data_dir: Annotated[Path, typer.Option("--data-dir", help="Where everything is kept.")] = DATA_DIR,
 ) -> None:
     """Run everything with a simulated gateway and a sample fleet. Ctrl-C ends it.
 

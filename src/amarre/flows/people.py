@@ -4,6 +4,7 @@ import asyncio
 import secrets
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cache
 from uuid import UUID
 
 from argon2 import PasswordHasher
@@ -26,8 +27,12 @@ SESSION_IDLE = timedelta(days=7)
 KEY_PREFIX = "amk_"
 
 _hasher = PasswordHasher()
-# Compared against when there is no such person, so that both answers take the same time.
-_NOBODY = _hasher.hash(secrets.token_urlsafe(16))
+
+
+@cache
+def _nobody() -> str:
+    """Make the hash to compare with when there is no such person: both answers take the same time."""
+    return _hasher.hash(secrets.token_urlsafe(16))
 
 
 class WrongLoginError(UnauthenticatedError):
@@ -107,7 +112,8 @@ async def log_in(means: Means, *, email: str, password: str, address: str, now: 
             wait_s = int(TRIES_WITHIN.total_seconds())
             raise TooManyError("too many failed tries", retry_after_s=wait_s)
         found = await access.user_by_email(conn, email.strip())
-    right = await asyncio.to_thread(_matches, found[1] if found else _NOBODY, password[:LONGEST_PASSWORD])
+    hashed = found[1] if found else await asyncio.to_thread(_nobody)
+    right = await asyncio.to_thread(_matches, hashed, password[:LONGEST_PASSWORD])
     async with means.db.transaction() as conn:
         if found is None or not right or not found[0].active:
             await access.login_failed(conn, subjects, now=now)

@@ -37,6 +37,7 @@ log = structlog.get_logger()
 
 SETTLE_MARGIN = timedelta(seconds=10)
 SOON_EVERY_S = 0.05
+A_MOMENT = timedelta(seconds=2)
 
 
 class NoGatewayError(GatewayBusyError):
@@ -95,7 +96,7 @@ async def sign_up(
         )
 
 
-async def soon(means: Means, user: UUID, *, within: timedelta = timedelta(seconds=2)) -> Instance | None:
+async def soon(means: Means, user: UUID, *, within: timedelta = A_MOMENT) -> Instance | None:
     """Wait a moment for a customer's instance to be written down by a worker; None if it is not.
 
     Raises:

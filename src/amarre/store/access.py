@@ -96,7 +96,8 @@ async def user_by_email(conn: Conn, email: str) -> tuple[User, str] | None:
 CHANGE_USER = """
     update amarre.users
        set name = coalesce(%(name)s, name), role = coalesce(%(role)s, role),
-           locale = nullif(coalesce(%(locale)s, locale), 'auto'), theme = nullif(coalesce(%(theme)s, theme), 'auto'),
+           locale = nullif(coalesce(%(locale)s, locale), 'auto'),
+           theme = nullif(coalesce(%(theme)s, theme), 'auto'),
            active = coalesce(%(active)s, active), password_hash = coalesce(%(hash)s, password_hash),
            updated_at = %(now)s
      where id = %(id)s

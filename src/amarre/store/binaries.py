@@ -137,25 +137,34 @@ def find_runner(owner: int | None, names: tuple[str, ...] = RUNNERS) -> Runner:
 
 
 def _copy(source: Path, target: Path) -> Path:
-    """Copy the programs where everybody may run them; whoever comes second uses the first copy."""
+    """Copy the programs where everybody may run them; whoever comes second uses the first copy.
+
+    The libraries that the wheel brings lie beside its package, and are found relative to it.
+    """
+    copied = target / source.parent.name / source.name
     if target.exists():
-        return target
+        return copied
     make_shared(target.parent)
     fresh = Path(mkdtemp(prefix=".new-", dir=target.parent))
-    shutil.copytree(source, fresh, symlinks=True, ignore=LEFT_OUT, dirs_exist_ok=True)
-    for place in (fresh, *fresh.rglob("*")):
-        if not place.is_symlink():
-            place.chmod(place.stat().st_mode | (0o555 if place.is_dir() else 0o444))
-    for program in (fresh / "bin").iterdir():
-        program.chmod(0o755)
     try:
+        for part in source.parent.parent.glob(f"{source.parent.name}*"):
+            if not part.name.endswith(".dist-info"):
+                shutil.copytree(part, fresh / part.name, symlinks=True, ignore=LEFT_OUT)
+        _open_to_all(fresh)
         fresh.rename(target)
     except OSError:
-        # Somebody else was first: theirs is as good.
         shutil.rmtree(fresh)
+        # Somebody else may have been first: theirs is as good.
         if not target.exists():
             raise
-    return target
+    return copied
+
+
+def _open_to_all(folder: Path) -> None:
+    for place in (folder, *folder.rglob("*")):
+        if not place.is_symlink():
+            runnable = place.is_dir() or place.parent.name == "bin"
+            place.chmod(place.stat().st_mode | (0o555 if runnable else 0o444))
 
 
 def make_shared(folder: Path) -> None:

@@ -333,14 +333,14 @@ def _password(data_dir: Path) -> str:
     kept = data_dir / "postgres.password"
     if not kept.exists():
         _write_private(kept, secrets.token_hex(24))
-    return kept.read_text(encoding="ascii").strip()
+    return kept.read_text(encoding="utf-8").strip()
 
 
 def _write_private(path: Path, text: str) -> None:
     """Write a file that only its owner reads, whole or not at all."""
     fresh = path.with_name(f".{path.name}.new")
     descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
-    with os.fdopen(descriptor, "w", encoding="ascii") as kept:
+    with os.fdopen(descriptor, "w", encoding="utf-8") as kept:
         kept.write(f"{text}\n")
     fresh.replace(path)
 
@@ -348,7 +348,7 @@ def _write_private(path: Path, text: str) -> None:
 def _free_port(data_dir: Path | None = None) -> int:
     """Choose a port: the last one if it is free, so that addresses given out stay good."""
     kept = data_dir / "postgres.port" if data_dir else None
-    last = int(kept.read_text(encoding="ascii")) if kept and kept.exists() else 0
+    last = int(kept.read_text(encoding="utf-8")) if kept and kept.exists() else 0
     with socket.socket() as trial:
         # As PostgreSQL does: connections in TIME_WAIT are no reason to move.
         trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

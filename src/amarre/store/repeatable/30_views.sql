@@ -33,8 +33,11 @@ select amarre.show('profiles', $$
 $$);
 
 select amarre.show('evolution_instances', $$
-    select id, user_id, name as instance_name, state as instance_status, reason, qr_code,
-           pairing_code, last_qr_update, code_expires_at, phone as phone_number, profile_name,
+    -- A code dies by itself, also while no worker is up to take it away: it is not shown then.
+    select id, user_id, name as instance_name, state as instance_status, reason,
+           case when code_expires_at > now() then qr_code end as qr_code,
+           case when code_expires_at > now() then pairing_code end as pairing_code,
+           last_qr_update, code_expires_at, phone as phone_number, profile_name,
            webhook_configured_at, last_delivery_at, connected_at, error_code,
            created_at, updated_at, kind
       from amarre.instances
@@ -59,7 +62,7 @@ select amarre.show('v_webhook_health', $$
            webhook_configured_at, webhook_checked_at, last_delivery_at,
            case when webhook_configured_at is null then 'missing'
                 when reason = 'webhook_missing' then 'missing'
-                when webhook_checked_at < now() - interval '2 hours' then 'unverified'
+                when coalesce(webhook_checked_at, '-infinity') < now() - interval '2 hours' then 'unverified'
                 else 'ok' end as webhook_status,
            kind
       from amarre.instances
@@ -83,5 +86,14 @@ begin
     end loop;
     if amarre.is_ours('v_webhook_health') then
         execute 'revoke insert, update, delete on public.v_webhook_health from service_role';
+    end if;
+end $$;
+
+-- A login that is called like our schema would find its tables before the views, since
+-- `"$user"` comes first in the search path.
+do $$
+begin
+    if current_user = 'amarre' then
+        execute format('alter role amarre in database %I set search_path = public', current_database());
     end if;
 end $$;
