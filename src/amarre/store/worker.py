@@ -97,10 +97,11 @@ BURY = """
  returning w.id
 """
 FREE_REQUESTS = """
+    -- A row without a lease was set to `processing` by a person: nobody works on it.
     update amarre.provisioning_requests
        set status = 'pending', due_at = %(now)s
      where status = 'processing'
-       and (lease_until <= %(now)s or claimed_by = any (%(dead)s))
+       and (lease_until is null or lease_until <= %(now)s or claimed_by = any (%(dead)s))
 """
 FREE_INSTANCES = """
     update amarre.instances

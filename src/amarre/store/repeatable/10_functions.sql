@@ -174,3 +174,7 @@ end $$;
 drop trigger if exists profiles_leave on amarre.profiles;
 create trigger profiles_leave before delete on amarre.profiles
     for each row execute function amarre.leave();
+
+-- Here, not only in 20_roles.sql: that file is not run again when a function is added to this one.
+revoke execute on all functions in schema amarre from public;
+revoke execute on function public.handle_profile_evolution_instance() from public;
