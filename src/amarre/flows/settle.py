@@ -66,6 +66,9 @@ async def write(
     await instance.record(conn, fresh.id, changes, now=now)
     if (decided.state, decided.reason) != (fresh.state, fresh.reason):
         await _tell(conn, fresh, decided, told, now)
+    elif decided.phone != fresh.phone:
+        # A gateway says that it is open before it says whose number it is: pages show both.
+        await event.tell(conn, "number_known", now=now, of=fresh, facts={"phone": decided.phone})
     if decided.due_at is not None and decided.due_at <= now:
         await wake(conn, "instances")
     if decided.then is Then.CREATE_AGAIN and fresh.user_id is not None:

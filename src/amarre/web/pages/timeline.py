@@ -73,6 +73,7 @@ _LINES: Final[dict[str, Told]] = {
     "code_shown": Told("move", NEXT_CODE, PUSHED),
     "code_scanned": Told("move", mark("Code scanned"), mark("WhatsApp completes the link"), big=True),
     "connected": Told("ok", mark("Connected"), mark("Number %(phone)s"), big=True),
+    "number_known": Told("ok", mark("The number is known"), mark("Number %(phone)s")),
     "reconnecting": Told("move", mark("Reconnecting"), mark("It usually comes back by itself")),
     "unlinked": Told(
         "bad", mark("Unlinked"), mark("The phone ended the link; it must be scanned again"), big=True
