@@ -134,7 +134,7 @@ async def test_a_body_without_end_is_refused(server, client):
     ("status", "error"),
     [
         (500, GatewayBrokenError),
-        (503, GatewayBrokenError),
+        (503, GatewaySilentError),
         (401, GatewayRefusedError),
         (429, GatewayBusyError),
     ],

@@ -17,6 +17,7 @@ from amarre.gateways.base import (
     GatewayError,
     GatewayInvalidError,
     GatewayRefusedError,
+    GatewaySilentError,
     GatewayUnclearError,
     GatewayUnlicensedError,
     InstanceMissingError,
@@ -219,7 +220,7 @@ def test_the_version_decides_the_dialect(version, dialect):
     ("status", "body", "error"),
     [
         (503, {"error": "service not activated", "code": "LICENSE_REQUIRED"}, GatewayUnlicensedError),
-        (502, b"<html>Bad Gateway</html>", GatewayBrokenError),
+        (502, b"<html>Bad Gateway</html>", GatewaySilentError),
         (200, b"<html>Manager</html>", GatewayUnclearError),
         (200, b'[{"name": "q', GatewayUnclearError),
         (200, b"", GatewayUnclearError),

@@ -1,9 +1,12 @@
 """What the `db` commands do: they work on the database as a whole, beside all stories."""
 
+import asyncio
+import os
 import shutil
-import subprocess
 from collections.abc import Mapping
 from pathlib import Path
+
+from psycopg.conninfo import conninfo_to_dict
 
 from amarre.app.build import open_database
 from amarre.app.clock import read as read_now
@@ -44,7 +47,29 @@ def url_of(settings: Settings) -> str:
 
 def psql(settings: Settings) -> tuple[str, Mapping[str, str]]:
     """Say which psql to run and with which environment; the password is not on its command line."""
-    return _tool("psql"), {"PGDATABASE": url_of(settings)}
+    return _tool("psql"), _environment(url_of(settings))
+
+
+# What libpq reads from the environment, by the name that a URL has for it.
+_VARIABLES = {
+    "host": "PGHOST",
+    "hostaddr": "PGHOSTADDR",
+    "port": "PGPORT",
+    "user": "PGUSER",
+    "password": "PGPASSWORD",
+    "dbname": "PGDATABASE",
+    "sslmode": "PGSSLMODE",
+    "sslrootcert": "PGSSLROOTCERT",
+    "sslcert": "PGSSLCERT",
+    "sslkey": "PGSSLKEY",
+    "options": "PGOPTIONS",
+    "service": "PGSERVICE",
+}
+
+
+def _environment(url: str) -> dict[str, str]:
+    given = conninfo_to_dict(url)
+    return {_VARIABLES[key]: str(value) for key, value in given.items() if key in _VARIABLES}
 
 
 def _tool(name: str) -> str:
@@ -99,38 +124,51 @@ def _steps(theirs: adoption.Theirs) -> list[str]:
     return steps
 
 
-def backup(settings: Settings, file: Path) -> None:
-    """Write schema `amarre` and our objects in `public` into a file of pg_dump's custom format.
+async def backup(settings: Settings, file: Path) -> None:
+    """Write schema `amarre` into a file of pg_dump's custom format (mode 0600).
 
     Raises:
         ToolFailedError: pg_dump did not succeed; the file is removed.
     """
-    command = ["--format=custom", "--no-owner", "--schema=amarre", f"--file={file}"]
-    try:
-        _run("pg_dump", [*command, f"--dbname={url_of(settings)}"])
-    except ToolFailedError:
-        file.unlink(missing_ok=True)
-        raise
+    async with open_database(settings) as url:
+        try:
+            await _run("pg_dump", ["--format=custom", "--no-owner", "--schema=amarre", f"--file={file}"], url)
+        except ToolFailedError:
+            file.unlink(missing_ok=True)
+            raise
     file.chmod(0o600)
 
 
-def restore(settings: Settings, file: Path) -> None:
-    """Replace schema `amarre` by a backup's, in one transaction.
+async def restore(settings: Settings, file: Path) -> None:
+    """Replace schema `amarre` by a backup's, in one transaction; functions and views are made anew.
+
+    Stop the service first. A `profiles` of your own has to be adopted again.
 
     Raises:
-        ToolFailedError: pg_restore did not succeed; nothing was changed.
+        ToolFailedError: pg_restore or psql did not succeed; nothing was changed.
     """
     if not file.is_file():
         raise ToolFailedError(f"there is no file {file}")
-    command = ["--clean", "--if-exists", "--no-owner", "--single-transaction"]
-    _run("pg_restore", [*command, f"--dbname={url_of(settings)}", str(file)])
+    async with open_database(settings) as url:
+        script = await _run("pg_restore", ["--no-owner", "--file=-", str(file)], None)
+        whole = b"drop schema if exists amarre cascade;\n" + script
+        strict = ["--no-psqlrc", "--quiet", "--single-transaction", "--set=ON_ERROR_STOP=1", "--file=-"]
+        await _run("psql", strict, url, whole)
+        await migrate(url, now=read_now(), repeat=True)
 
 
-def _run(name: str, arguments: list[str]) -> None:
-    ran = subprocess.run(  # noqa: S603  # a program of ours, no shell
-        [_tool(name), *arguments], check=False, capture_output=True, text=True
+async def _run(name: str, arguments: list[str], url: str | None, told: bytes | None = None) -> bytes:
+    """Run a program of PostgreSQL and return what it prints."""
+    running = await asyncio.create_subprocess_exec(
+        _tool(name),
+        *arguments,
+        env=os.environ | (_environment(url) if url else {}),
+        stdin=asyncio.subprocess.PIPE if told is not None else asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
     )
-    if ran.returncode != 0:
-        raise ToolFailedError(
-            f"{name}: {ran.stderr.strip().splitlines()[0] if ran.stderr.strip() else 'failed'}"
-        )
+    printed, complained = await running.communicate(told)
+    if running.returncode != 0:
+        lines = complained.decode(errors="replace").strip().splitlines()
+        raise ToolFailedError(f"{name}: {lines[0] if lines else 'failed'}")
+    return printed

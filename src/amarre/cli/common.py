@@ -2,7 +2,9 @@
 
 import asyncio
 import json
+import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -23,6 +25,7 @@ DataDir = Annotated[
 ]
 
 OPERATOR = "operator"
+WIDE = 400
 
 
 def settings(data_dir: Path | None = None, **given: Any) -> Settings:
@@ -52,10 +55,21 @@ def show(rows: Sequence[Mapping[str, Any]], *, as_json: bool, empty: str = "noth
         return
     table = Table(box=None, header_style="bold", pad_edge=False)
     for column in rows[0]:
-        table.add_column(column)
+        table.add_column(column, no_wrap=column in ("id", "at", "key"))
     for row in rows:
-        table.add_row(*("–" if value is None else str(value) for value in row.values()))
-    Console().print(table)
+        table.add_row(*(_cell(value) for value in row.values()))
+    # Piped output is for other programs: nothing in it is cut to a width.
+    Console(width=None if sys.stdout.isatty() else WIDE).print(table)
+
+
+def _cell(value: Any) -> str:
+    match value:
+        case None:
+            return "–"
+        case datetime():
+            return value.strftime("%Y-%m-%d %H:%M:%S")
+        case _:
+            return str(value)
 
 
 def tell(told: Mapping[str, Any], *, as_json: bool, text: str) -> None:

@@ -51,7 +51,7 @@ def adopt(
 @app.command()
 def backup(file: Path, data_dir: DataDir = None) -> None:
     """Write everything into a file. AMARRE_SECRET_KEY belongs to it: without that key tokens stay sealed."""
-    database.backup(settings(data_dir), file)
+    asyncio.run(database.backup(settings(data_dir), file))
     typer.echo(
         f"written to {file}. Keep AMARRE_SECRET_KEY (or the keys folder of the data directory) with it."
     )
@@ -66,5 +66,5 @@ def restore(
     """Replace everything by a backup. Stop the service first."""
     if not yes:
         typer.confirm("Replace everything in the database?", abort=True)
-    database.restore(settings(data_dir), file)
+    asyncio.run(database.restore(settings(data_dir), file))
     typer.echo("restored")

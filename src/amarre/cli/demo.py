@@ -5,6 +5,7 @@ import contextlib
 import json
 import os
 import secrets
+import shlex
 import socket
 from collections.abc import Awaitable, Iterable
 from dataclasses import dataclass
@@ -66,9 +67,11 @@ def demo(
 ) -> None:
     """Run everything with a simulated gateway and a sample fleet. Ctrl-C ends it.
 
-    Prints `ready <url>` and writes `demo.json` (addresses and keys) into the data directory.
+    Prints `ready <url>` and writes `demo.json` (addresses and keys) into the data directory,
+    and `demo.env`, with which other commands work on it: `set -a; . DIR/demo.env; amarre doctor`.
     """
-    data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    # Others may pass, not look: the database runs as another user where we are root.
+    data_dir.mkdir(parents=True, exist_ok=True, mode=0o711)
     asyncio.run(_run(port or _free_port(), data_dir))
 
 
@@ -97,7 +100,9 @@ async def _run(port: int, data_dir: Path) -> None:
         async def ready(running: Running) -> None:
             if await _fill(running, simulator):
                 simulator.keep(memory)
-            _write(data_dir / "demo.json", _facts(running, simulator, admin))
+            facts = _facts(running, simulator, admin)
+            _write(data_dir / "demo.json", json.dumps(facts, indent=2) + "\n")
+            _write(data_dir / "demo.env", _environment(read, simulator))
             typer.echo(f"Administrator: {ADMIN}  password: {admin.password}")
             typer.echo(f"Simulated phones: {simulator.control_url}/")
             typer.echo(f"ready {running.settings.url}")
@@ -153,9 +158,21 @@ def _facts(running: Running, simulator: EvolutionSimulator, admin: Admin) -> dic
     }
 
 
-def _write(path: Path, facts: dict[str, Any]) -> None:
+def _environment(read: Settings, simulator: EvolutionSimulator) -> str:
+    """Give what other commands need to work on the demo: `set -a; . DIR/demo.env; amarre doctor`."""
+    pairs = {
+        "AMARRE_DATA_DIR": str(read.data_dir.absolute()),
+        "SUPABASE_URL": read.url,
+        "EVOLUTION_API_BASE_URL": simulator.base_url,
+        "EVOLUTION_API_KEY": simulator.api_key,
+        "AMARRE_EVOLUTION_NAME": read.evolution_name,
+    }
+    return "".join(f"{name}={shlex.quote(value)}\n" for name, value in pairs.items())
+
+
+def _write(path: Path, text: str) -> None:
     path.unlink(missing_ok=True)
-    _write_text(path, json.dumps(facts, indent=2) + "\n")
+    _write_text(path, text)
 
 
 async def _fill(running: Running, simulator: EvolutionSimulator) -> bool:

@@ -115,8 +115,14 @@ async def soon(means: Means, user: UUID, *, within: timedelta = A_MOMENT) -> Ins
 
 
 async def ask(means: Means, user: UUID) -> bool:
-    """Ask for the instance of a customer who has none; False when he has one or is about to."""
+    """Ask for the instance of a customer who has none; False when he has one or is about to.
+
+    Raises:
+        NotFoundError: there is no such customer.
+    """
     async with means.db.transaction() as conn:
+        if await profile.get(conn, user) is None:
+            raise NotFoundError("no such profile: it is added first", what="profile")
         return await request.ask(conn, user) is not None
 
 

@@ -7,10 +7,10 @@ a directory above ours is ever changed for that: what is out of reach is put els
 
 import os
 import pwd
+import secrets
 import shutil
 import subprocess
 from dataclasses import dataclass
-from hashlib import sha256
 from importlib.metadata import distribution
 from pathlib import Path
 from tempfile import mkdtemp
@@ -193,7 +193,8 @@ def find_home(data_dir: Path, runner: Runner | None, *, shared: Path = SHARED) -
     if runner.reaches(data_dir):
         return data_dir
     make_shared(shared)
-    home = shared / sha256(bytes(data_dir.resolve())).hexdigest()[:16]
+    # A name of its own each time: what a deleted data directory has left is not taken for ours.
+    home = shared / secrets.token_hex(8)
     make_shared(home)
     pointer.write_text(f"{home}\n", encoding="utf-8")
     return home

@@ -15,6 +15,7 @@ from amarre.gateways.base import (
     GatewayError,
     GatewayInvalidError,
     GatewayRefusedError,
+    GatewaySilentError,
     GatewayUnclearError,
     GatewayUnlicensedError,
     InstanceMissingError,
@@ -30,6 +31,7 @@ MOST_PARTS = 20  # of a message in parts; it is for a person to read
 # gateway's own two sentences prove that an instance is missing.
 MISSING = re.compile(r"\binstance\b.*\b(?:does not exist|not found)", re.IGNORECASE)
 OBJECT = "[object Object]"
+PROXY_SAYS_AWAY = frozenset({502, 503, 504})
 
 NUMBERS = re.compile(r"\+?[0-9](?:[ .-]?[0-9]){6,}")
 # Keys, tokens, codes: long words with a digit in them.
@@ -74,7 +76,7 @@ def fault(answer: Answer) -> GatewayError | None:
     if at(answer.body, "code") == "LICENSE_REQUIRED":
         return GatewayUnlicensedError("the gateway wants its licence activated")
     if status >= 500:  # noqa: PLR2004  # a class of HTTP statuses
-        return GatewayBrokenError(f"the gateway failed ({status}): {text}")
+        return _failure(status, text)
     if status >= 400:  # noqa: PLR2004  # a class of HTTP statuses
         return _refusal(answer, text)
     if status not in {200, 201} or not answer.readable:
@@ -82,6 +84,13 @@ def fault(answer: Answer) -> GatewayError | None:
     if at(answer.body, "error"):
         return GatewayBrokenError(f"the gateway failed, inside a {status}: {text}")
     return None
+
+
+def _failure(status: int, text: str) -> GatewayError:
+    if status in PROXY_SAYS_AWAY:
+        # Evolution itself does not say these (its licence apart): somebody in front of it does.
+        return GatewaySilentError(f"nobody answers behind the gateway's address ({status})")
+    return GatewayBrokenError(f"the gateway failed ({status}): {text}")
 
 
 def _refusal(answer: Answer, text: str) -> GatewayError:
