@@ -14,10 +14,8 @@ router = APIRouter(include_in_schema=False)
 
 
 def _schema(request: Request) -> dict[str, Any]:
-    routes = [
-        one for one in request.app.routes if getattr(one, "path", "").startswith(("/api/v1", "/functions/v1"))
-    ]
-    return get_openapi(title="Amarre", version=__version__, routes=routes)
+    # Pages and probes say of themselves that they are not part of it.
+    return get_openapi(title="Amarre", version=__version__, routes=request.app.routes)
 
 
 @router.get("/api/openapi.json")
