@@ -152,6 +152,13 @@ async def _read(request: Request) -> Caller:
     return await _check(request, May.READ)
 
 
+async def _member(request: Request) -> Caller:
+    caller = await _check(request, May.READ)
+    if caller.person is None:
+        raise ForbiddenError("only people have an account")
+    return caller
+
+
 async def _write(request: Request) -> Caller:
     return await _check(request, May.WRITE)
 
@@ -173,5 +180,6 @@ async def _check(request: Request, least: May) -> Caller:
 # What a route writes into its signature.
 EndUser = Annotated[Caller, Depends(_own)]
 Reader = Annotated[Caller, Depends(_read)]
+Member = Annotated[Caller, Depends(_member)]  # of the team: a person, whatever his role
 Writer = Annotated[Caller, Depends(_write)]
 Admin = Annotated[Caller, Depends(_admin)]

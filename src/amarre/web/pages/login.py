@@ -49,7 +49,10 @@ async def enter(
         page = render.login(
             framed, next=frame.safe_next(next), email=email, error=refused.code, facts=refused.facts
         )
-        return frame.answer(request, page, refused.status)
+        answer = frame.answer(request, page, refused.status)
+        if isinstance(refused, TooManyError):
+            answer.headers["Retry-After"] = str(refused.facts["retry_after_s"])
+        return answer
     response = RedirectResponse(unquote(frame.safe_next(next)), 303)
     response.set_cookie(
         COOKIE,
