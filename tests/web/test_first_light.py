@@ -35,12 +35,19 @@ SAID = {
 }
 
 
+IS_ANOTHER = """
+before => {
+  const path = document.querySelector(".qr .image path");
+  return path && path.getAttribute("d") !== before;
+}
+"""
+
+
 async def _next_code(page: Page) -> None:
     """Wait until the picture is another one."""
     before = await page.locator(".qr .image path").get_attribute("d")
     await page.wait_for_function(
-        "before => { const path = document.querySelector('.qr .image path');"
-        " return path && path.getAttribute('d') !== before }",
+        IS_ANOTHER,
         arg=before,
         timeout=10_000,
     )
