@@ -112,10 +112,11 @@ async def test_a_lost_claim_releases_nothing(conn):
 
 async def test_webhooks_are_read_back_of_instances_that_exist_and_are_wanted(conn):
     there: dict[str, Any] = {"webhook_due_at": NOON, "created_remotely_at": NOON}
+    later: dict[str, Any] = {**there, "webhook_due_at": NOON + SECOND}
     found = await given_an_instance(conn, **there)
     await given_an_instance(conn, webhook_due_at=NOON)
     await given_an_instance(conn, **there, wanted="absent")
-    await given_an_instance(conn, **{**there, "webhook_due_at": NOON + SECOND})
+    await given_an_instance(conn, **later)
 
     claimed = await claim.claim_webhooks(conn, worker=1, lease=LEASE, limit=9, now=NOON)
 

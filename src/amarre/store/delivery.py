@@ -122,12 +122,12 @@ CLAIM_DUE = """
     -- waits for an instance is taken together, so that a storm is one decision.
     update amarre.deliveries
        set due_at = %(now)s + %(lease)s
-     where id in (select id
-                    from amarre.deliveries
-                   where due_at <= %(now)s
-                   order by due_at, id
-                   limit %(limit)s
-                     for update skip locked)
+     where id = any (array(select id
+                             from amarre.deliveries
+                            where due_at <= %(now)s
+                            order by due_at, id
+                            limit %(limit)s
+                              for update skip locked))
  returning id, instance_id, event, subject, body, received_at, failures
 """
 
@@ -140,7 +140,9 @@ async def claim_due(conn: Conn, *, lease: timedelta, limit: int, now: datetime) 
 
 
 STILL_WAITING = """
-    select id from amarre.deliveries where id = any (%(ids)s) and due_at is not null for update
+    -- What waits has no applied_at. To ask for its due_at, here and below, would offer an
+    -- index that may hold every delivery of a storm.
+    select id from amarre.deliveries where id = any (%(ids)s) and applied_at is null for update
 """
 
 
@@ -154,7 +156,7 @@ APPLIED = """
     update amarre.deliveries
        set applied_at = %(now)s, due_at = null, outcome = coalesce(o.outcome, 'applied')
       from unnest(%(ids)s::bigint[], %(outcomes)s::text[]) as o (id, outcome)
-     where deliveries.id = o.id and deliveries.due_at is not null
+     where deliveries.id = o.id and deliveries.applied_at is null
 """
 
 
@@ -166,7 +168,7 @@ async def applied(conn: Conn, outcomes: Mapping[int, str | None], *, now: dateti
 
 POSTPONE = """
     update amarre.deliveries set failures = failures + 1, due_at = %(at)s
-     where id = any (%(ids)s) and due_at is not null
+     where id = any (%(ids)s) and applied_at is null
 """
 
 
@@ -176,7 +178,7 @@ async def postpone(conn: Conn, ids: Sequence[int], *, at: datetime) -> None:
 
 
 NEXT_DUE = """
-    select min(due_at) as at from amarre.deliveries where due_at is not null
+    select due_at as at from amarre.deliveries where due_at is not null order by due_at limit 1
 """
 
 
@@ -215,14 +217,19 @@ async def of_instance(conn: Conn, instance: UUID, *, limit: int = 50) -> list[Se
 
 
 PRUNE = """
-    -- Three days; messages seven. What has not been applied is never pruned.
+    -- Three days; messages seven, and those are not read through to find the others. What
+    -- has not been applied is never pruned.
     delete from amarre.deliveries
-     where id in (select id from amarre.deliveries
-                   where due_at is null
-                     and received_at < %(now)s - interval '3 days'
-                     and (subject <> 'message' or received_at < %(now)s - interval '7 days')
-                   order by received_at
-                   limit %(limit)s)
+     where id = any (array((select id from amarre.deliveries
+                             where due_at is null and received_at < %(now)s - interval '7 days'
+                             order by received_at
+                             limit %(limit)s)
+                     union (select id from amarre.deliveries
+                             where due_at is null and subject <> 'message'
+                               and received_at < %(now)s - interval '3 days'
+                             order by received_at
+                             limit %(limit)s)
+                     limit %(limit)s))
 """
 
 

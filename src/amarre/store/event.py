@@ -87,13 +87,20 @@ async def newest_id(conn: Conn) -> int:
 
 
 OF_INSTANCE = """
-    select id, at, kind, instance_id, gateway_id, user_id, actor, facts
-      from amarre.events
-     where (instance_id = %(instance)s
-            -- What happened to his customer before there was an instance belongs to the story.
-            or (instance_id is null and user_id = (select user_id from amarre.instances
-                                                    where id = %(instance)s)))
-       and id < %(before)s
+    -- Two lookups: with `or` a quiet instance's story is searched for in everybody's.
+    (select id, at, kind, instance_id, gateway_id, user_id, actor, facts
+       from amarre.events
+      where instance_id = %(instance)s and id < %(before)s
+      order by id desc
+      limit %(limit)s)
+     union all
+    -- What happened to his customer before there was an instance belongs to the story.
+    (select id, at, kind, instance_id, gateway_id, user_id, actor, facts
+       from amarre.events
+      where instance_id is null and id < %(before)s
+        and user_id = (select user_id from amarre.instances where id = %(instance)s)
+      order by id desc
+      limit %(limit)s)
      order by id desc
      limit %(limit)s
 """

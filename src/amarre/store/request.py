@@ -31,12 +31,12 @@ CLAIM_DUE = """
            lease_until = %(now)s + %(lease)s, claim_no = r.claim_no + 1
       from amarre.profiles p
      where p.id = r.user_id
-       and r.id in (select id
-                      from amarre.provisioning_requests
-                     where status = 'pending' and due_at <= %(now)s
-                     order by due_at
-                     limit %(limit)s
-                       for update skip locked)
+       and r.id = any (array(select id
+                               from amarre.provisioning_requests
+                              where status = 'pending' and due_at <= %(now)s
+                              order by due_at
+                              limit %(limit)s
+                                for update skip locked))
  returning r.id, r.kind, r.user_id, r.retry_count, r.max_retries, r.failures, r.instance_id,
            r.claim_no, p.email, p.full_name
 """
@@ -62,9 +62,11 @@ async def attach(conn: Conn, request: Request, instance: UUID) -> bool:
 
 
 FINISH = """
+    -- Here and below claim_no alone says that the row is still `processing`: leaving that bumps
+    -- it. To name the status as well would offer an index that may hold every row in flight.
     update amarre.provisioning_requests
        set status = 'completed', error_message = null, error_code = null, failures = 0, processed_at = %(now)s
-     where id = %(id)s and claim_no = %(claim_no)s and status = 'processing'
+     where id = %(id)s and claim_no = %(claim_no)s
 """
 
 
@@ -79,7 +81,7 @@ RETRY = """
        set status = 'pending', due_at = %(at)s, failures = failures + 1,
            retry_count = retry_count + case when %(counts)s then 1 else 0 end,
            error_code = %(code)s, error_message = %(message)s
-     where id = %(id)s and claim_no = %(claim_no)s and status = 'processing'
+     where id = %(id)s and claim_no = %(claim_no)s
 """
 
 
@@ -100,7 +102,7 @@ FAIL = """
     update amarre.provisioning_requests
        set status = 'failed', error_code = %(code)s, error_message = %(message)s,
            failures = failures + 1, processed_at = %(now)s
-     where id = %(id)s and claim_no = %(claim_no)s and status = 'processing'
+     where id = %(id)s and claim_no = %(claim_no)s
 """
 
 
@@ -157,7 +159,7 @@ async def sweep(conn: Conn, *, now: datetime) -> int:
 
 
 NEXT_DUE = """
-    select min(due_at) as at from amarre.provisioning_requests where status = 'pending'
+    select due_at as at from amarre.provisioning_requests where status = 'pending' order by due_at limit 1
 """
 
 

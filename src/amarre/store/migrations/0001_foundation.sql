@@ -127,6 +127,7 @@ create table amarre.instances (
 create unique index instances_one_a_user on amarre.instances (kind, user_id) where user_id is not null and wanted = 'present';
 create index instances_due on amarre.instances (due_at) where due_at is not null;
 create index instances_webhook_due on amarre.instances (webhook_due_at) where webhook_due_at is not null;
+create index instances_claimed on amarre.instances (claimed_by) where claimed_by is not null;
 create index instances_gateway on amarre.instances (gateway_id);
 create index instances_state on amarre.instances (state);
 
@@ -209,6 +210,7 @@ create unique index deliveries_once on amarre.deliveries (instance_id, body_hash
 create index deliveries_due on amarre.deliveries (due_at, id) where due_at is not null;
 create index deliveries_instance on amarre.deliveries (instance_id, id);
 create index deliveries_received on amarre.deliveries (received_at);
+create index deliveries_noise on amarre.deliveries (received_at) where subject <> 'message';
 
 -- ---------------------------------------------------------------- what happened
 
