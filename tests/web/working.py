@@ -23,7 +23,7 @@ async def running(h: Harbour) -> AsyncGenerator[None]:
 
     await means.presence.enter(means.db.url, locked=means.db.session.session_locks, now=means.clock())
     tasks = [
-        asyncio.create_task(keep_running(one, means, bells), name=one.name) for one in loops(listens=True)
+        asyncio.create_task(keep_running(one, means, bells), name=one.name) for one in loops(bells, listens=True)
     ]
     listener = Listener(
         means.db.url, [CHANNEL, EVENTS], on_notice=woken, on_reconnect=lambda: bells.ring("all")

@@ -148,13 +148,17 @@ def _gateways(settings: Settings) -> list[GatewayAccess]:
 
 async def _enter(stack: AsyncExitStack, means: Means) -> None:
     await means.presence.enter(means.db.url, locked=means.db.session.session_locks, now=means.clock())
-    stack.push_async_callback(means.presence.leave)
+
+    async def leave() -> None:
+        await means.presence.leave(now=means.clock())
+
+    stack.push_async_callback(leave)
 
 
 def _start_loops(stack: AsyncExitStack, running: Running) -> None:
     tasks = [
         asyncio.create_task(keep_running(loop, running.means, running.bells), name=loop.name)
-        for loop in loops(listens=running.means.db.session.listen)
+        for loop in loops(running.bells, listens=running.means.db.session.listen)
     ]
 
     async def end() -> None:

@@ -6,10 +6,11 @@ only a net below NOTIFY.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Any
 
 import structlog
 from prometheus_client import Counter, Histogram
@@ -25,6 +26,8 @@ log = structlog.get_logger()
 NET = timedelta(seconds=5)
 POLL = timedelta(seconds=1)
 SHORTEST = timedelta(milliseconds=10)
+STORIES_AT_ONCE = 50
+DELIVERIES_AT_ONCE = 500
 
 RUNS = Counter("amarre_loop_runs", "Runs of a worker's loop that did something.", ["loop"])
 FAILURES = Counter("amarre_loop_failures", "Runs of a worker's loop that failed.", ["loop"])
@@ -33,7 +36,7 @@ TOOK = Histogram("amarre_loop_seconds", "How long a run of a worker's loop took.
 
 @dataclass(frozen=True, slots=True)
 class Loop:
-    """One loop. `run` does what is due and says how much that was; `next_due` when more is."""
+    """A loop that does what is due and says how much that was; `next_due` says when more is."""
 
     name: str
     run: Callable[[Means, datetime], Awaitable[int]]
@@ -41,8 +44,50 @@ class Loop:
     next_due: Callable[[Conn], Awaitable[datetime | None]] | None = None
 
 
-async def _provision(means: Means, now: datetime) -> int:
-    return (await provision.run(means, now)).processed
+class Crew:
+    """Stories under way, at most `at_once`: a slow one does not hold up the others.
+
+    It is a loop's `run`: it takes as many as there is room for, and rings the loop's bell
+    each time that one is done.
+    """
+
+    def __init__(
+        self,
+        take: Callable[[Means, datetime, int], Awaitable[Sequence[Coroutine[Any, Any, object]]]],
+        *,
+        at_once: int,
+        bell: asyncio.Event,
+    ) -> None:
+        """Take stories from `take(means, now, limit)`."""
+        self._take = take
+        self._at_once = at_once
+        self._bell = bell
+        self._under_way: set[asyncio.Task[object]] = set()
+
+    async def __call__(self, means: Means, now: datetime) -> int:
+        """Begin what is due, as far as there is room; return how many stories that were."""
+        room = self._at_once - len(self._under_way)
+        if room <= 0:
+            return 0
+        stories = await self._take(means, now, room)
+        for story in stories:
+            task = asyncio.create_task(story)
+            self._under_way.add(task)
+            task.add_done_callback(self._done)
+        return len(stories)
+
+    def _done(self, task: asyncio.Task[object]) -> None:
+        self._under_way.discard(task)
+        self._bell.set()
+        if not task.cancelled() and (defect := task.exception()) is not None:
+            # Its claim comes back by its lease; the other stories go on.
+            log.error("story_broke", exc_info=defect)
+
+    async def end(self) -> None:
+        """End what is under way. What was claimed comes back by its lease."""
+        for task in self._under_way:
+            task.cancel()
+        await asyncio.gather(*self._under_way, return_exceptions=True)
 
 
 async def _reconcile(means: Means, now: datetime) -> int:
@@ -57,22 +102,6 @@ async def _keep(means: Means, now: datetime) -> int:
 async def _prune(means: Means, now: datetime) -> int:
     pruned = await maintenance.prune(means, now)
     return pruned.deliveries + pruned.links + pruned.sessions
-
-
-def loops(*, listens: bool) -> tuple[Loop, ...]:
-    """List the loops of a worker. Names are the queues that wake them."""
-    net = NET if listens else POLL
-    return (
-        Loop("deliveries", intake.apply, net, delivery.next_due),
-        Loop("provision", _provision, net, request.next_due),
-        Loop("instances", pairing.run, net, claim.next_due),
-        Loop("webhooks", reconcile.check_webhooks, NET),
-        Loop("gateways", _reconcile, POLL),
-        Loop("give_back", maintenance.give_back, POLL),
-        Loop("sweep", maintenance.sweep, maintenance.SWEEP_EVERY),
-        Loop("keep", _keep, maintenance.EXTEND_EVERY),
-        Loop("prune", _prune, maintenance.PRUNE_EVERY),
-    )
 
 
 @dataclass(slots=True)
@@ -92,9 +121,35 @@ class Bells:
                 bell.set()
 
 
+def loops(bells: Bells, *, listens: bool) -> tuple[Loop, ...]:
+    """List the loops of a worker. Names are the queues that wake them."""
+    net = NET if listens else POLL
+    applying = Crew(intake.take, at_once=DELIVERIES_AT_ONCE, bell=bells.of("deliveries"))
+    providing = Crew(provision.take, at_once=STORIES_AT_ONCE, bell=bells.of("provision"))
+    tending = Crew(pairing.take, at_once=STORIES_AT_ONCE, bell=bells.of("instances"))
+    return (
+        Loop("deliveries", applying, net, delivery.next_due),
+        Loop("provision", providing, net, request.next_due),
+        Loop("instances", tending, net, claim.next_due),
+        Loop("webhooks", reconcile.check_webhooks, NET),
+        Loop("gateways", _reconcile, POLL),
+        Loop("give_back", maintenance.give_back, POLL),
+        Loop("sweep", maintenance.sweep, maintenance.SWEEP_EVERY),
+        Loop("keep", _keep, maintenance.EXTEND_EVERY),
+        Loop("prune", _prune, maintenance.PRUNE_EVERY),
+    )
+
+
 async def keep_running(loop: Loop, means: Means, bells: Bells) -> None:
     """Run a loop until it is cancelled. A failure is logged, and the next run tries again."""
-    bell = bells.of(loop.name)
+    try:
+        await _keep_running(loop, means, bells.of(loop.name))
+    finally:
+        if isinstance(loop.run, Crew):
+            await loop.run.end()
+
+
+async def _keep_running(loop: Loop, means: Means, bell: asyncio.Event) -> None:
     while True:
         bell.clear()
         did = await _run_once(loop, means)

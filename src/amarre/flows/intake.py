@@ -8,7 +8,7 @@ changes a state: deliveries are repeated, delayed and reordered.
 import asyncio
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -35,6 +35,7 @@ from amarre.store.vault import hash_secret
 log = structlog.get_logger()
 
 LEASE = timedelta(seconds=15)
+MOST_AT_ONCE = 500
 FIRST_WAIT = timedelta(seconds=1)
 LONGEST_WAIT = timedelta(seconds=30)
 MATTERS = frozenset({Subject.CODE, Subject.CODE_LIMIT, Subject.CONNECTION, Subject.STATUS, Subject.REMOVED})
@@ -161,21 +162,27 @@ def _refuse(futures: Sequence[asyncio.Future[UUID]], failed: Exception) -> None:
             future.set_exception(failed)
 
 
-async def apply(means: Means, now: datetime) -> int:
-    """Apply what waits; return how many deliveries that were."""
+async def take(means: Means, now: datetime, limit: int) -> list[Coroutine[Any, Any, int]]:
+    """Claim up to `limit` deliveries that wait; return a story an instance, to be awaited.
+
+    Each story returns how many deliveries it has dealt with.
+    """
     async with means.db.transaction() as conn:
-        waiting = await delivery.claim_due(conn, lease=LEASE, limit=500, now=now)
+        waiting = await delivery.claim_due(conn, lease=LEASE, limit=limit, now=now)
         known = await instance.get_many(conn, list({one.instance_id for one in waiting}))
         clocks = {one.id: one.clock_skew for one in await gateway.all_of_them(conn)} if waiting else {}
     by_id = {one.id: one for one in known}
     ordered = sorted(waiting, key=lambda one: (str(one.instance_id), one.id))
-    stories = [
+    return [
         _apply_to(means, by_id[key], list(group), clocks.get(by_id[key].gateway_id or key))
         for key, group in groupby(ordered, key=lambda one: one.instance_id)
         if key in by_id
     ]
-    await asyncio.gather(*stories)
-    return len(waiting)
+
+
+async def apply(means: Means, now: datetime) -> int:
+    """Apply what waits; return how many deliveries that were."""
+    return sum(await asyncio.gather(*await take(means, now, MOST_AT_ONCE)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +194,7 @@ class Read:
     drawn: Drawn | None = None
 
 
-async def _apply_to(means: Means, known: Instance, waiting: list[Waiting], skew: timedelta | None) -> None:
+async def _apply_to(means: Means, known: Instance, waiting: list[Waiting], skew: timedelta | None) -> int:
     try:
         client = means.gateway(known.gateway_id)
         reads = [await _read(client, one) for one in waiting]
@@ -197,6 +204,7 @@ async def _apply_to(means: Means, known: Instance, waiting: list[Waiting], skew:
             await _record(conn, means, known, reads, said, asked_at=asked_at, skew=skew)
     except AmarreError as failed:
         await _postpone(means, waiting, failed)
+    return len(waiting)
 
 
 async def _read(client: Gateway, one: Waiting) -> Read:

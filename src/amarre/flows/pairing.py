@@ -6,8 +6,10 @@ holder of an instance's claim calls `connect`: parallel ones would open parallel
 """
 
 import asyncio
+from collections.abc import Coroutine
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 import structlog
@@ -43,14 +45,18 @@ class Answer:
     drawn: Drawn | None = None
 
 
+async def take(means: Means, now: datetime, limit: int) -> list[Coroutine[Any, Any, None]]:
+    """Claim up to `limit` instances that are due; return a story for each, to be awaited."""
+    async with means.db.transaction() as conn:
+        due = await claim.claim_due(conn, worker=means.worker, lease=means.policy.lease, limit=limit, now=now)
+    return [_tend_safely(means, claimed) for claimed in due]
+
+
 async def run(means: Means, now: datetime) -> int:
     """Look after every instance that is due; return how many there were."""
-    async with means.db.transaction() as conn:
-        due = await claim.claim_due(
-            conn, worker=means.worker, lease=means.policy.lease, limit=means.policy.batch, now=now
-        )
-    await asyncio.gather(*(_tend_safely(means, claimed) for claimed in due))
-    return len(due)
+    stories = await take(means, now, means.policy.batch)
+    await asyncio.gather(*stories)
+    return len(stories)
 
 
 async def refresh_all(means: Means) -> tuple[int, int]:

@@ -5,8 +5,10 @@ down; whoever finds that note looks at the gateway before he does anything.
 """
 
 import asyncio
+from collections.abc import Coroutine
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 import structlog
@@ -126,15 +128,20 @@ async def ask(means: Means, user: UUID) -> bool:
         return await request.ask(conn, user) is not None
 
 
-async def run(means: Means, now: datetime) -> Ran:
-    """Provide what is due; return true counts."""
+async def take(means: Means, now: datetime, limit: int) -> list[Coroutine[Any, Any, str]]:
+    """Claim up to `limit` requests that are due; return a story for each, to be awaited."""
     async with means.db.transaction() as conn:
         due = await request.claim_due(
-            conn, worker=means.worker, lease=means.policy.lease, limit=means.policy.batch, now=now
+            conn, worker=means.worker, lease=means.policy.lease, limit=limit, now=now
         )
-    outcomes = await asyncio.gather(*(_provide_safely(means, one) for one in due))
+    return [_provide_safely(means, one) for one in due]
+
+
+async def run(means: Means, now: datetime) -> Ran:
+    """Provide what is due; return true counts."""
+    outcomes = await asyncio.gather(*await take(means, now, means.policy.batch))
     return Ran(
-        processed=len(due),
+        processed=len(outcomes),
         completed=outcomes.count("completed"),
         failed=outcomes.count("failed"),
         waiting=outcomes.count("waiting"),
@@ -161,6 +168,8 @@ async def _provide(means: Means, wanted: Request) -> str:
     finally:
         async with means.db.transaction() as conn:
             await claim.release(conn, claimed)
+            # Woken only now: before, whoever looks finds the instance still claimed.
+            await wake(conn, "instances")
 
 
 async def _prepare(means: Means, wanted: Request) -> Instance | None:
@@ -342,7 +351,6 @@ async def _complete(means: Means, wanted: Request, claimed: Instance) -> str:
             }
         await instance.record(conn, fresh.id, changes, now=now)
         await event.tell(conn, "webhook_verified", now=now, of=fresh)
-        await wake(conn, "instances")
     return "completed"
 
 

@@ -18,7 +18,6 @@ import psycopg
 import structlog
 from psycopg import AsyncConnection, OperationalError, sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
-from psycopg.pq import ConnStatus
 from psycopg.rows import DictRow, dict_row
 from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout, TooManyRequests
 
@@ -284,7 +283,8 @@ SET_LIMITS = """
     select set_config('statement_timeout', %(statement)s, %(local)s),
            set_config('idle_in_transaction_session_timeout', %(idle)s, %(local)s),
            set_config('timezone', 'UTC', %(local)s),
-           set_config('search_path', 'amarre, pg_catalog', %(local)s)
+           -- A name without its schema fails here at once, not one day behind a pooler.
+           set_config('search_path', 'pg_catalog', %(local)s)
 """
 
 
@@ -308,7 +308,7 @@ def means_gone(error: psycopg.Error) -> bool:
 
 
 async def check(conn: Conn) -> None:
-    """Refuse a connection whose server has hung up, without a round trip.
+    """Refuse a connection whose server has hung up; no round trip for one that is quiet.
 
     A server that stops sends its farewell, so something is waiting to be read. One that
     vanished with its cable is found by keepalives (`PATIENCE`).
@@ -316,9 +316,7 @@ async def check(conn: Conn) -> None:
     watch = select.poll()
     watch.register(conn.fileno(), select.POLLIN)
     if watch.poll(0):
-        conn.pgconn.consume_input()
-    if conn.pgconn.status != ConnStatus.OK:
-        raise OperationalError("the server has closed this connection")
+        await conn.execute("select 1")
 
 
 def refuse_old(server_version: int) -> None:

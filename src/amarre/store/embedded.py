@@ -290,6 +290,8 @@ class EmbeddedServer:
         try:
             with psycopg.connect(url, autocommit=True) as conn:
                 if not conn.execute("select from pg_database where datname = 'amarre'").rowcount:
+                    # Else `"$user"` would find our tables where people mean the views in public.
+                    conn.execute("alter role amarre set search_path = public")
                     conn.execute("create database amarre")
         except psycopg.Error as error:
             # Its password file was lost or exchanged, most likely.

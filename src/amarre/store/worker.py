@@ -69,10 +69,11 @@ class Presence:
         await self.enter(url, locked=self._locked, now=now)
         return False
 
-    async def leave(self) -> None:
-        """Unregister, after the last claim was given back."""
+    async def leave(self, *, now: datetime) -> None:
+        """Give back what is still claimed, and unregister."""
         if self._conn is not None:
             with suppress(OperationalError):
+                await _free(self._conn, [self.number], now=now)
                 await self._conn.execute(LEAVE, {"worker": self.number})
         await self._drop()
 
@@ -124,7 +125,11 @@ async def give_back(conn: Conn, *, now: datetime) -> int:
     Call it in a transaction.
     """
     rows = await (await conn.execute(BURY, {"now": now, "class": LOCK_CLASS, "silence": SILENCE})).fetchall()
-    freed = {"now": now, "dead": [int(row["id"]) for row in rows]}
+    return await _free(conn, [int(row["id"]) for row in rows], now=now)
+
+
+async def _free(conn: Conn, dead: list[int], *, now: datetime) -> int:
+    freed = {"now": now, "dead": dead}
     requests = await conn.execute(FREE_REQUESTS, freed)
     instances = await conn.execute(FREE_INSTANCES, freed)
     gateways = await conn.execute(FREE_GATEWAYS, freed)
