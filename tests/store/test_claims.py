@@ -215,8 +215,8 @@ async def test_the_work_of_a_worker_that_died_is_given_back_at_once(conn, databa
     }
     assert (early, freed, found) == (0, 1, {lost: "pending", kept: "processing"})
     assert await rows(conn, "select id from amarre.workers") == [{"id": alive.number}]
-    await alive.leave()
-    await dead.leave()
+    await alive.leave(now=NOON)
+    await dead.leave(now=NOON)
 
 
 async def test_instances_and_lists_of_a_worker_that_died_are_given_back_too(conn, database_url):
@@ -232,7 +232,7 @@ async def test_instances_and_lists_of_a_worker_that_died_are_given_back_too(conn
     assert freed == 2
     assert (await the_instance(conn, found.id)).claim_no == held.claim_no + 1
     assert not await claim.release(conn, held)
-    await dead.leave()
+    await dead.leave(now=NOON)
 
 
 async def test_a_worker_that_has_only_just_come_is_not_taken_for_dead(conn, database_url):
@@ -247,7 +247,7 @@ async def test_a_worker_that_has_only_just_come_is_not_taken_for_dead(conn, data
     soon = await worker.give_back(conn, now=NOON + 3 * SECOND)
 
     assert (at_once, soon) == (0, 1)
-    await new.leave()
+    await new.leave(now=NOON)
 
 
 async def test_a_worker_that_lost_its_session_enters_anew_under_another_number(conn, database_url):
@@ -262,14 +262,14 @@ async def test_a_worker_that_lost_its_session_enters_anew_under_another_number(c
 
     assert (same, anew) == (True, False)
     assert lost.number != first
-    await lost.leave()
+    await lost.leave(now=NOON)
 
 
 async def test_a_worker_that_leaves_is_forgotten(conn, database_url):
     leaving = Presence()
     await leaving.enter(database_url, locked=True, now=NOON)
 
-    await leaving.leave()
+    await leaving.leave(now=NOON)
 
     assert await rows(conn, "select id from amarre.workers") == []
 
@@ -284,7 +284,7 @@ async def test_behind_a_pooler_only_leases_free(conn, database_url):
     ended = await worker.give_back(conn, now=NOON + LEASE)
 
     assert (unheard, ended) == (0, 1)
-    await pooled.leave()
+    await pooled.leave(now=NOON)
 
 
 async def test_a_worker_of_which_nothing_is_heard_for_minutes_is_given_up(conn, database_url):
@@ -297,7 +297,7 @@ async def test_a_worker_of_which_nothing_is_heard_for_minutes_is_given_up(conn, 
     given_up = await worker.give_back(conn, now=NOON + 2 * MINUTE + SECOND)
 
     assert (patient, given_up) == (0, 1)
-    await silent.leave()
+    await silent.leave(now=NOON)
 
 
 # ---------------------------------------------------------------- late results

@@ -273,3 +273,17 @@ async def test_only_the_holder_of_a_claim_connects(h: Harbour):
     assert h.simulator.calls("connect", shown.name) == before + 1
     async with h.means.db.transaction() as conn:
         assert (await instance.get(conn, shown.id)) is not None
+
+
+async def test_the_number_is_known_also_when_no_webhook_comes(h: Harbour):
+    h.simulator.fault("drop_webhooks")
+    user = await h.sign_up()
+    await h.work()
+    shown = await h.until(lambda one: one.reason == "code_shown", (await h.of_user(user)).id)
+
+    h.simulator.scan(shown.name, phone="33639980055", profile_name="Chez Léa")
+    await h.simulator.until(lambda: h.simulator.instance(shown.name).phone is not None)
+    h.clock.advance(timedelta(seconds=50))
+    connected = await h.until(lambda one: one.state == "connected", shown.id)
+
+    assert (connected.phone, connected.profile_name) == ("33639980055", "Chez Léa")

@@ -23,7 +23,8 @@ async def running(h: Harbour) -> AsyncGenerator[None]:
 
     await means.presence.enter(means.db.url, locked=means.db.session.session_locks, now=means.clock())
     tasks = [
-        asyncio.create_task(keep_running(one, means, bells), name=one.name) for one in loops(bells, listens=True)
+        asyncio.create_task(keep_running(one, means, bells), name=one.name)
+        for one in loops(bells, listens=True)
     ]
     listener = Listener(
         means.db.url, [CHANNEL, EVENTS], on_notice=woken, on_reconnect=lambda: bells.ring("all")
@@ -36,4 +37,4 @@ async def running(h: Harbour) -> AsyncGenerator[None]:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        await means.presence.leave()
+        await means.presence.leave(now=means.clock())

@@ -10,7 +10,7 @@ import hashlib
 import json
 from collections.abc import Coroutine, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import groupby
 from typing import Any, cast
@@ -238,8 +238,7 @@ async def _record(
         return
     now = means.clock()
     if said is not None:
-        told = _told(fresh, reads)
-        told = replace(told, reason=told.reason or said.reason)
+        told = said.told(_told(fresh, reads))
         await write(conn, fresh, said.heard, asked_at=asked_at, now=now, told=told)
     life = means.gateway(fresh.gateway_id).facts.code_life
     outcomes: dict[int, str | None] = {}

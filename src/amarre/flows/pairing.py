@@ -16,7 +16,7 @@ import structlog
 
 from amarre.core import backoff
 from amarre.core.errors import AmarreError, ConflictError, NotFoundError
-from amarre.core.instance import Heard, Reason, State, Then, Told, settle, wants_code
+from amarre.core.instance import NOTHING_TOLD, Heard, Reason, State, Then, Told, settle, wants_code
 from amarre.flows import remove
 from amarre.flows.ask import present
 from amarre.flows.means import Means
@@ -41,7 +41,7 @@ class Answer:
 
     heard: Heard
     asked_at: datetime
-    reason: int | None = None
+    told: Told = NOTHING_TOLD
     drawn: Drawn | None = None
 
 
@@ -108,7 +108,7 @@ async def _ask(means: Means, client: Gateway, claimed: Instance) -> Answer:
     asked_at = means.clock()
     said = await present(client, claimed)
     heard = said.heard
-    decided = settle(claimed.known(), heard, asked_at, Told(reason=said.reason))
+    decided = settle(claimed.known(), heard, asked_at, said.told())
     match decided.then:
         case Then.STOP_PAIRING:
             await client.logout(claimed.name)
@@ -120,7 +120,7 @@ async def _ask(means: Means, client: Gateway, claimed: Instance) -> Answer:
                 await client.restart(claimed.name)
             return await _connect(client, claimed, asked_at)
         case _:
-            return Answer(heard, asked_at, said.reason)
+            return Answer(heard, asked_at, said.told())
 
 
 def _needs_code(claimed: Instance, heard: Heard, now: datetime) -> bool:
@@ -145,8 +145,7 @@ async def _record(conn: Conn, means: Means, client: Gateway, claimed: Instance, 
     if fresh is None or fresh.claim_no != claimed.claim_no:
         return
     now = means.clock()
-    told = Told(reason=answer.reason)
-    decided = await write(conn, fresh, answer.heard, asked_at=answer.asked_at, now=now, told=told)
+    decided = await write(conn, fresh, answer.heard, asked_at=answer.asked_at, now=now, told=answer.told)
     if decided is None:
         await claim.release(conn, claimed, due_at=now)
         return

@@ -13,7 +13,7 @@ import structlog
 
 from amarre.core import backoff
 from amarre.core.errors import AmarreError
-from amarre.core.instance import Heard, State, Told
+from amarre.core.instance import Heard, State
 from amarre.flows.ask import present
 from amarre.flows.means import Means
 from amarre.flows.provision import verify_webhook
@@ -158,7 +158,7 @@ async def _ask_again(means: Means, client: Gateway, doubtful: Instance) -> bool:
         if fresh is None or fresh.name != doubtful.name:
             return False
         before = (fresh.state, fresh.reason)
-        told = Told(reason=said.reason)
+        told = said.told()
         decided = await write(conn, fresh, said.heard, asked_at=asked_at, now=means.clock(), told=told)
         return decided is not None and (decided.state, decided.reason) != before
 
@@ -228,7 +228,7 @@ async def ask_one(means: Means, one: Instance) -> None:
     async with means.db.transaction() as conn:
         fresh = await instance.lock(conn, one.id)
         if fresh is not None and fresh.name == one.name:
-            told = Told(reason=said.reason)
+            told = said.told()
             await write(conn, fresh, said.heard, asked_at=asked_at, now=means.clock(), told=told)
 
 

@@ -63,10 +63,14 @@ ADD_LEAVE = """
        for each row execute function amarre.handle_profile_gone()
 """
 TAKE_OVER = """
-    select count(amarre.take_over(p.id, to_jsonb(p)))::int as n
-      from public.profiles p
-     where not exists (select from amarre.profiles o where o.id = p.id)
+    select amarre.take_over_missing() as n
 """
+
+
+async def take_over(conn: Conn) -> int:
+    """Take over what is in their adopted table and not yet here; return how many rows."""
+    row = await (await conn.execute(TAKE_OVER)).fetchone()
+    return int(row["n"]) if row else 0
 
 
 async def adopt(conn: Conn) -> int:
@@ -76,5 +80,4 @@ async def adopt(conn: Conn) -> int:
     """
     await conn.execute(ADD_TRIGGER)
     await conn.execute(ADD_LEAVE)
-    row = await (await conn.execute(TAKE_OVER)).fetchone()
-    return int(row["n"]) if row else 0
+    return await take_over(conn)

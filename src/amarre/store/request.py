@@ -6,6 +6,7 @@ from uuid import UUID
 
 from psycopg.rows import class_row
 
+from amarre.store import adopt
 from amarre.store.conn import Conn
 
 
@@ -154,8 +155,12 @@ SWEEP = """
 
 
 async def sweep(conn: Conn, *, now: datetime) -> int:
-    """Ask for instances that were never asked for; return how many."""
-    return (await conn.execute(SWEEP, {"now": now})).rowcount
+    """Ask for instances that were never asked for; return how many.
+
+    First it takes over sign-ups of an adopted table at which our trigger had failed.
+    """
+    taken = await adopt.take_over(conn)
+    return taken + (await conn.execute(SWEEP, {"now": now})).rowcount
 
 
 NEXT_DUE = """

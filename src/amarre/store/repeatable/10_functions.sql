@@ -117,15 +117,44 @@ begin
     return new;
 end $$;
 
--- Copy a row of somebody else's `profiles`. Columns that it does not have stay empty.
+-- Copy a row of somebody else's `profiles`. Columns that it does not have stay empty, and so
+-- does an address that another row has already: there it may stand twice.
 create or replace function amarre.take_over(p_id uuid, p_row jsonb) returns void
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 begin
     insert into amarre.profiles (id, email, full_name, phone)
-    values (p_id, p_row ->> 'email',
+    values (p_id,
+            (select p_row ->> 'email'
+              where not exists (select from amarre.profiles
+                                 where lower(email) = lower(p_row ->> 'email'))),
             coalesce(p_row ->> 'full_name', p_row ->> 'name', p_row ->> 'username'),
             p_row ->> 'phone')
         on conflict do nothing;
+end $$;
+
+-- Take over the rows of somebody else's `profiles` that are missing here: those that were
+-- there before, and sign-ups at which we failed. One that fails again does not stop the others.
+create or replace function amarre.take_over_missing() returns integer
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    theirs record;
+    taken integer := 0;
+begin
+    if not exists (select from pg_trigger t
+                    where t.tgrelid = to_regclass('public.profiles')
+                      and t.tgname = 'on_profile_created_create_evolution_instance') then
+        return 0;
+    end if;
+    for theirs in execute 'select p.id, to_jsonb(p) as whole from public.profiles p
+                            where not exists (select from amarre.profiles o where o.id = p.id)' loop
+        begin
+            perform amarre.take_over(theirs.id, theirs.whole);
+            taken := taken + 1;
+        exception when others then
+            raise warning 'amarre: a customer was not taken over (%)', sqlstate;
+        end;
+    end loop;
+    return taken;
 end $$;
 
 -- The other half, on somebody else's table: a user who leaves there leaves here. It must

@@ -19,8 +19,14 @@ begin
     if not amarre.is_ours(p_view) then
         return;
     end if;
-    execute format('drop view if exists public.%I', p_view);
-    execute format('create view public.%I with (security_invoker = true) as %s', p_view, p_query);
+    -- Replaced, not dropped: people build views of their own on ours, and grant rights on them.
+    begin
+        execute format('create or replace view public.%I with (security_invoker = true) as %s',
+                       p_view, p_query);
+    exception when invalid_table_definition then
+        execute format('drop view public.%I', p_view);
+        execute format('create view public.%I with (security_invoker = true) as %s', p_view, p_query);
+    end;
     execute format('comment on view public.%I is %L', p_view, 'Amarre: a view over schema amarre');
     execute format('revoke all on public.%I from public, anon, authenticated', p_view);
     execute format('grant select, insert, update, delete on public.%I to service_role', p_view);
