@@ -118,7 +118,7 @@ class Server:
 def postgres_15(tls: Path | None = None) -> Generator[str]:
     """Debian's PostgreSQL 15 in a directory of its own; `tls` holds its certificate."""
     with place("pg15") as home:
-        call = [str(POSTGRES_15 / "initdb"), "-D", str(home / "data"), "-U", "amarre", "--auth=trust", "-N"]
+        call = [str(POSTGRES_15 / "initdb"), "-D", str(home / "data"), "-U", "harbour", "--auth=trust", "-N"]
         subprocess.run(
             [*call, "--encoding=UTF8", "--locale=C.UTF-8"],
             check=True,
@@ -140,7 +140,7 @@ def postgres_15(tls: Path | None = None) -> Generator[str]:
             [*control, "-o", options, "start"], check=True, stdout=subprocess.DEVNULL, cwd="/", **as_runner()
         )
         try:
-            yield f"postgresql://amarre@127.0.0.1:{port}/postgres?sslmode=disable"
+            yield f"postgresql://harbour@127.0.0.1:{port}/postgres?sslmode=disable"
         finally:
             subprocess.run(
                 [*control, "-m", "fast", "stop"],
