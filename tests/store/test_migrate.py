@@ -6,7 +6,6 @@ from datetime import timedelta
 from itertools import chain
 from pathlib import Path
 
-import psycopg
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
