@@ -12,7 +12,6 @@ from tests.support import SECOND, Server
 
 # Reads much by its meaning, and seldom.
 MAY_READ_ALL = {
-    "adopt.TAKE_OVER": "once",
     "claim.EXTEND_REQUESTS": "what is in flight",
     "fleet.BY_STATE": "a page",
     "fleet.COUNTED": "a page",
