@@ -22,7 +22,7 @@ from psycopg.rows import DictRow, dict_row
 from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout, TooManyRequests
 
 from amarre.core.backoff import wait
-from amarre.core.errors import AmarreError, UnavailableError
+from amarre.core.errors import AmarreError, InvalidError, UnavailableError
 from amarre.store.conn import Conn
 from amarre.store.pooler import Session, examine
 
@@ -146,6 +146,7 @@ class Database:
 
         Raises:
             DatabaseDownError: none could be had, or the server went away while it was used.
+            InvalidError: a text with NUL in it was to be stored or looked for.
         """
         try:
             async with self._pool.connection(within.total_seconds() if within else None) as conn:
@@ -153,6 +154,9 @@ class Database:
         except (PoolTimeout, PoolClosed, TooManyRequests) as error:
             raise DatabaseDownError(f"No connection to the database: {error}") from error
         except psycopg.Error as error:
+            if isinstance(error, psycopg.DataError) and error.sqlstate is None:
+                # Refused before it was sent: PostgreSQL's texts cannot hold NUL.
+                raise InvalidError(f"this cannot be stored: {error}", field="NUL") from error
             if not means_gone(error):
                 raise
             raise DatabaseDownError(f"The database went away: {error}") from error

@@ -94,6 +94,8 @@ def new(
 ) -> str:
     """Render the form for a new customer, with what was typed and what is wrong with it."""
     say = speech(frame.lang)
+    if field not in ("full_name", "email", "phone"):
+        field = ""  # said below the form
     errors = (
         {field: say(FIELDS.get((error, field), TAKEN if error == "conflict" else UNUSABLE))} if error else {}
     )
