@@ -8,12 +8,20 @@ from io import BytesIO
 
 import zxingcpp
 from PIL import Image
-from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Locator, Page, Request
+from playwright.async_api import (
+    Browser,
+    BrowserContext,
+    ConsoleMessage,
+    Locator,
+    Page,
+    Request,
+    ViewportSize,
+)
 
 from tests.story.harbour import PASSWORD, Harbour
 
-PHONE = {"width": 390, "height": 844}
-DESKTOP = {"width": 1400, "height": 900}
+PHONE: ViewportSize = {"width": 390, "height": 844}
+DESKTOP: ViewportSize = {"width": 1400, "height": 900}
 LOCALES = {"fr": "fr-FR", "en": "en-GB"}
 # What the content policy stops is said aloud, so that it cannot be missed.
 TELL_VIOLATIONS = """

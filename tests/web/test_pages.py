@@ -7,21 +7,22 @@ policy, nothing is wider than the phone.
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Literal
 from uuid import uuid4
 
 import pytest
-from playwright.async_api import Browser, Page, Route
+from playwright.async_api import Browser, Page, Route, ViewportSize
 
 from amarre.flows import pairing
 from tests.story.harbour import Harbour, harbour, with_team
 
-from .axe import COLOURS, RULES, faults
+from .axe import COLOURS, RULES, Rules, faults
 from .browsing import DESKTOP, PHONE, Visitor, visitor
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 # A scheme changes nothing but colours.
-LOOKS = [
+LOOKS: list[tuple[Literal["light", "dark"], ViewportSize, Rules]] = [
     ("light", PHONE, RULES),
     ("dark", PHONE, COLOURS),
     ("dark", DESKTOP, RULES),
@@ -189,6 +190,13 @@ async def test_the_simulated_phones_page_can_be_used_by_everybody_too(chromium: 
     assert wrong == {}
 
 
+async def _add(page: Page, name: str) -> None:
+    await page.click("text=New customer")
+    await page.fill("#f-full_name", name)
+    await page.click("main form button.main")
+    await page.wait_for_url("**/customers/*")
+
+
 async def test_everything_that_matters_works_without_a_script(chromium: Browser, database_url: str):
     async with (
         harbour(database_url) as h,
@@ -197,10 +205,7 @@ async def test_everything_that_matters_works_without_a_script(chromium: Browser,
         await with_team(h)
         await h.connected("Vélo Cité", "33639980112")
         page = await bob.log_in("bob")
-        await page.click("text=New customer")
-        await page.fill("#f-full_name", "Clinique du Parc")
-        await page.click("main form button.main")
-        await page.wait_for_url("**/customers/*")
+        await _add(page, "Clinique du Parc")
         await h.work()
         await page.click("text=Look again")
         await page.wait_for_url("**/instances/*")
