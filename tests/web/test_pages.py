@@ -154,6 +154,16 @@ async def test_a_fault_would_be_seen(chromium: Browser):
     await page.close()
 
 
+async def test_what_does_not_exist_yet_is_not_offered_a_code(chromium: Browser, database_url: str):
+    async with fleet(database_url) as (h, _, of_team), visitor(chromium, h.url, "en") as alice:
+        await alice.log_in()
+        creating = next(one for one in of_team if "Creating" in one.state)
+        page = await alice.open(creating.path)
+
+        assert await page.locator(".head form").count() == 0
+        assert "The instance is being created" in await page.inner_text("#deck-code")
+
+
 @pytest.mark.parametrize("lang", ["fr", "en"])
 async def test_everybody_can_use_every_page(chromium: Browser, database_url: str, lang: str):
     async with (

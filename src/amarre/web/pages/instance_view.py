@@ -66,6 +66,7 @@ class InstanceView:
     log: tuple[Entry, ...]
     link: str | None = None
     retryable: bool = False
+    creating: bool = False  # there is nothing at the gateway yet, so no code can be asked for
 
     @property
     def pairing(self) -> bool:
@@ -101,6 +102,7 @@ def instance_view(
         log=story(events, frame.lang),
         link=link,
         retryable=found.reason == Reason.PROVISIONING_FAILED,
+        creating=found.state == State.CREATING,
     )
 
 

@@ -292,12 +292,13 @@ def _cells(counts: Mapping[tuple[str, str], int], groups: Mapping[str, int], lan
 
 def _strip(groups: Mapping[str, int]) -> tuple[Part, ...]:
     parts: list[Part] = []
-    x = 0
+    x, total = 0, sum(groups[name] for name, _ in _STRIP)
     for name, tone in _STRIP:
         n = groups[name]
         if n:
-            # A gap between the parts, as long as it leaves something to see.
-            parts.append(Part(tone, x, max(n - 0.6, n * 0.6)))
+            # A gap between the parts, as wide in a small fleet as in a large one.
+            gap = min(total / 200, n * 0.4) if x + n < total else 0
+            parts.append(Part(tone, x, n - gap))
         x += n
     return tuple(parts)
 
