@@ -3,6 +3,8 @@
 import asyncio
 import contextlib
 import json
+import os
+import signal
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from pathlib import Path
@@ -157,7 +159,7 @@ async def test_a_restart_of_the_database_loses_nothing(simulator: EvolutionSimul
             await simulator.until(lambda: any(one.status == 503 for one in simulator.attempts))
             await asyncio.to_thread(database.start)
             took = await until(lambda: reason_is(url, "connected"), within_s=30)
-            await until(lambda: _answers(f"{base}/readyz"))
+            await until(lambda: _is(base, 200))
 
     print(f"connected {took:.2f} s after the database was back")  # noqa: T201
     assert (while_down, asked) == (503, 503)
@@ -165,6 +167,30 @@ async def test_a_restart_of_the_database_loses_nothing(simulator: EvolutionSimul
     assert statuses <= {200, 503}, "no delivery was answered with an error that ends its retries"
 
 
-async def _answers(url: str) -> bool:
-    async with aiohttp.ClientSession() as http, http.get(url) as answer:
-        return answer.status == 200
+async def test_the_embedded_database_is_brought_back_when_it_is_killed(tmp_path: Path):
+    with place("brought-back") as home:
+        data = home / "data"
+        arguments = ("demo", "--port", str(free_port()), "--data-dir", str(data))
+        async with amarre(*arguments, cwd=tmp_path) as demo:
+            base = await demo.ready()
+            postmaster = next((data / "database").rglob("postmaster.pid"))
+            killed = _pid(postmaster)
+            os.kill(killed, signal.SIGKILL)
+            took = await until(lambda: _another_runs(postmaster, killed, base))
+            ended = await demo.interrupt()
+
+    print(f"back after {took:.2f} s")  # noqa: T201
+    assert ended == 0
+
+
+def _pid(postmaster: Path) -> int:
+    return int(postmaster.read_text().splitlines()[0]) if postmaster.exists() else 0
+
+
+async def _another_runs(postmaster: Path, killed: int, base: str) -> bool:
+    return _pid(postmaster) not in (0, killed) and await _is(base, 200)
+
+
+async def _is(base: str, status: int) -> bool:
+    async with aiohttp.ClientSession() as http, http.get(f"{base}/readyz") as answer:
+        return answer.status == status

@@ -10,6 +10,7 @@ import structlog
 
 from amarre.app.clock import read as read_now
 from amarre.app.loops import Bells, keep_running, loops
+from amarre.core.errors import AmarreError
 from amarre.flows import reconcile
 from amarre.flows.intake import Door
 from amarre.flows.means import Means, Policy
@@ -23,6 +24,10 @@ from amarre.store.wake import CHANNEL, EVENTS
 from amarre.web.live import Live
 
 log = structlog.get_logger()
+
+LOOK_EVERY_S = 1.0
+# How long a request waits for a database that restarts before it is answered 503.
+DATABASE_PATIENCE = timedelta(seconds=5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +54,7 @@ async def open_running(
     async with AsyncExitStack() as stack:
         settings, url = await _database(stack, settings)
         await migrate(url, now=read_clock())
-        db = await Database.open(url, application_name="amarre")
+        db = await Database.open(url, application_name="amarre", connect_within=DATABASE_PATIENCE)
         stack.push_async_callback(db.close)
         means = await _means(stack, settings, db, read_clock, enter=True)
         running = Running(settings, means, Door(means), Live(db), url)
@@ -103,7 +108,21 @@ async def _database(stack: AsyncExitStack, settings: Settings) -> tuple[Settings
     server = EmbeddedServer(settings.data_dir / "database")
     url = await asyncio.to_thread(server.start)
     stack.push_async_callback(asyncio.to_thread, server.stop)
+    stack.push_async_callback(_end, asyncio.create_task(_supervise(server), name="supervisor"))
     return settings, url
+
+
+async def _supervise(server: EmbeddedServer) -> None:
+    """Bring our own database back when it has ended by itself (out of memory, killed)."""
+    while True:
+        await asyncio.sleep(LOOK_EVERY_S)
+        if server.alive:
+            continue
+        log.error("database_ended", hint="it is started again; its log is postgres.log")
+        try:
+            await asyncio.to_thread(server.start)
+        except AmarreError as failed:
+            log.warning("database_not_started", code=failed.code)
 
 
 async def _means(

@@ -4,7 +4,6 @@ from fastapi import APIRouter, Request
 from prometheus_client import CONTENT_TYPE_LATEST, Gauge, generate_latest
 from starlette.responses import JSONResponse, Response
 
-from amarre.core.errors import AmarreError
 from amarre.store import fleet, gateway
 from amarre.store import request as requests
 from amarre.web.access import Reader
@@ -31,11 +30,8 @@ async def ready(request: Request) -> JSONResponse:
     site = site_of(request)
     if site.live.closing.is_set():
         return JSONResponse({"status": "stopping"}, 503)
-    try:
-        async with site.means.db.transaction() as conn:
-            await gateway.all_of_them(conn)
-    except AmarreError as failed:
-        return JSONResponse({"status": "not ready", "code": failed.code}, 503)
+    if not await site.means.db.is_up():
+        return JSONResponse({"status": "not ready", "code": "database_down"}, 503)
     return JSONResponse({"status": "ready"})
 
 
