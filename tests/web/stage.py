@@ -1,37 +1,15 @@
-"""A browser, and a small server that plays the real one's part towards the pages' scripts."""
+"""A small server that plays the real one's part towards the pages' scripts."""
 
 import asyncio
-import shutil
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from aiohttp import web
-from playwright.async_api import Browser, Page, async_playwright
+from playwright.async_api import Browser, Page
 
 from amarre.web.asgi import CSP
 from amarre.web.templating import STATIC
-
-QUIET = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--no-first-run",
-]
-
-
-@asynccontextmanager
-async def browser() -> AsyncGenerator[Browser]:
-    """Start the system's Chromium."""
-    path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    async with async_playwright() as playwright:
-        started = await playwright.chromium.launch(executable_path=path, args=QUIET)
-        try:
-            yield started
-        finally:
-            await started.close()
 
 
 @dataclass(eq=False)

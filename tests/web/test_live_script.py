@@ -1,10 +1,13 @@
 """What the pages' own scripts do in a browser: stay fresh, say so, and count down."""
 
 import pytest
+import pytest_asyncio
 
 from . import web_sample as sample
 from .axe import faults
-from .stage import browser, opened, served
+from .stage import opened, served
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 # One of each kind: pages that differ by a sentence are not read thrice.
 NAMES = [
@@ -14,10 +17,11 @@ NAMES = [
 ]
 
 
-@pytest.fixture
-async def chrome():
-    async with browser() as started:
-        yield started
+@pytest_asyncio.fixture(loop_scope="session")
+async def chrome(chromium):
+    yield chromium
+    for context in chromium.contexts:
+        await context.close()
 
 
 async def test_a_change_is_shown_and_the_readers_place_is_kept(chrome):
