@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 import psycopg
 from psycopg import sql
-from psycopg.conninfo import make_conninfo
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from amarre.store.binaries import Runner, find_runner
 from amarre.store.migrate import migrate
@@ -149,3 +149,38 @@ def postgres_15(tls: Path | None = None) -> Generator[str]:
                 cwd="/",
                 **as_runner(),
             )
+
+
+@contextmanager
+def pgbouncer(url: str, mode: str) -> Generator[str]:
+    """Run pgbouncer before a database, and give the URL through it."""
+    parts = conninfo_to_dict(url)
+    behind = " ".join(f"{key}={parts[key]}" for key in ("port", "dbname", "user", "password"))
+    port = free_port()
+    settings = f"""
+        [databases]
+        pooled = host=127.0.0.1 {behind}
+        [pgbouncer]
+        listen_addr = 127.0.0.1
+        listen_port = {port}
+        unix_socket_dir =
+        auth_type = any
+        pool_mode = {mode}
+        default_pool_size = 5
+    """
+    with place("pooler") as home:
+        config = home / "pgbouncer.ini"
+        config.write_text("\n".join(line.strip() for line in settings.splitlines()))
+        config.chmod(0o644)
+        process = subprocess.Popen(
+            [Path(PGBOUNCER or ""), config], stderr=subprocess.PIPE, text=True, cwd="/", **as_runner()
+        )
+        try:
+            assert process.stderr
+            for line in process.stderr:
+                if "process up" in line:
+                    break
+            yield make_conninfo(host="127.0.0.1", port=port, dbname="pooled", user="anyone")
+        finally:
+            process.kill()
+            process.communicate()

@@ -18,7 +18,7 @@ from psycopg.rows import dict_row
 from amarre.simulators.evolution import EvolutionSettings, EvolutionSimulator
 from amarre.store.embedded import EmbeddedServer
 from tests.chaos.processes import SECRET_KEY, SERVICE_KEY, amarre, processes_that_name
-from tests.support import QUICK, free_port, place
+from tests.support import PGBOUNCER, QUICK, free_port, pgbouncer, place
 
 SERVICE = {"Authorization": f"Bearer {SERVICE_KEY}"}
 
@@ -119,6 +119,23 @@ async def test_serve_connects_a_sign_up_by_sql_on_any_postgresql(
     assert ended == 0
     assert any("First administrator" in line for line in service.lines)
     assert shown < 10
+
+
+@pytest.mark.skipif(PGBOUNCER is None, reason="pgbouncer is not installed")
+async def test_serve_works_behind_a_pooler_in_transaction_mode(
+    empty_url: str, simulator: EvolutionSimulator, tmp_path: Path
+):
+    with pgbouncer(empty_url, "transaction") as pooled:
+        async with amarre("serve", cwd=tmp_path, **settings_of(simulator, pooled, free_port())) as service:
+            await service.ready()
+            ask(empty_url, "insert into public.profiles (full_name) values ('Café du Port')")
+            shown = await until(lambda: reason_is(empty_url, "code_shown"))
+            simulator.scan(simulator.instances[0].name, phone="33639980001")
+            connected = await until(lambda: reason_is(empty_url, "connected"))
+            ended = await service.interrupt()
+
+    print(f"behind a pooler: code {shown:.2f} s after the INSERT, connected {connected:.2f} s after the scan")  # noqa: T201
+    assert ended == 0
 
 
 async def test_a_worker_killed_while_creating_is_replaced_within_seconds_and_creates_once(
