@@ -10,7 +10,7 @@ from amarre.store.wake import wake
 
 @dataclass(frozen=True, slots=True)
 class Pruned:
-    """How much was deleted."""
+    """How much was deleted. `links` counts pairing links and codes that were seen."""
 
     deliveries: int
     links: int
@@ -44,7 +44,7 @@ async def prune(means: Means, now: datetime) -> Pruned:
     async with means.db.transaction() as conn:
         return Pruned(
             deliveries=await delivery.prune(conn, now=now),
-            links=await link.prune(conn, now=now),
+            links=await link.prune(conn, now=now) + await link.forget_codes(conn, now=now),
             sessions=await access.prune(conn, now=now),
         )
 

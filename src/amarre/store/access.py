@@ -180,10 +180,10 @@ FAILED = """
     select subject, %(now)s from unnest(%(subjects)s::text[]) as t (subject)
 """
 FAILURES = """
-    select coalesce(max(n), 0)::int as n
-      from (select count(*) as n from amarre.login_failures
-             where subject = any (%(subjects)s) and at > %(now)s - %(within)s
-             group by subject) t
+    select subject, count(*)::int as n
+      from amarre.login_failures
+     where subject = any (%(subjects)s) and at > %(now)s - %(within)s
+     group by subject
 """
 FORGET = """
     delete from amarre.login_failures where subject = any (%(subjects)s)
@@ -195,11 +195,13 @@ async def login_failed(conn: Conn, subjects: list[str], *, now: datetime) -> Non
     await conn.execute(FAILED, {"subjects": subjects, "now": now})
 
 
-async def login_failures(conn: Conn, subjects: list[str], *, within: timedelta, now: datetime) -> int:
-    """Read the highest number of failed tries of any of the subjects."""
+async def login_failures(
+    conn: Conn, subjects: list[str], *, within: timedelta, now: datetime
+) -> dict[str, int]:
+    """Count the failed tries of each of the subjects; those without any are left out."""
     values = {"subjects": subjects, "within": within, "now": now}
-    row = await (await conn.execute(FAILURES, values)).fetchone()
-    return int(row["n"]) if row else 0
+    rows = await (await conn.execute(FAILURES, values)).fetchall()
+    return {str(row["subject"]): int(row["n"]) for row in rows}
 
 
 async def forgive(conn: Conn, subjects: list[str]) -> None:

@@ -61,6 +61,14 @@ KEEP = """
          order by n
             on conflict (instance_id, body_hash) do nothing
      returning instance_id, body_hash
+    ), held as (
+        -- In one order for everybody: two doors that keep for the same instances would
+        -- wait for each other until one of them is shot.
+        select i.id
+          from amarre.instances i
+         where i.id = any (array(select instance_id from known))
+         order by i.id
+           for no key update
     ), touched as (
         update amarre.instances i
            set last_delivery_at = t.at,
@@ -68,6 +76,7 @@ KEEP = """
           from (select instance_id, max(at) as at,
                        max(at) filter (where subject = 'message') as traffic_at
                   from known group by instance_id) t
+          join held on held.id = t.instance_id
          where i.id = t.instance_id
     )
     select k.n, k.instance_id,

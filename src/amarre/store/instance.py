@@ -311,14 +311,23 @@ async def ids_in_state(conn: Conn, state: str) -> list[UUID]:
 
 
 CHECK_WEBHOOKS_SOON = """
+    -- Held in the order of their ids, here and below, as the door holds them.
     update amarre.instances
        set webhook_due_at = least(webhook_due_at, %(now)s + random() * %(within)s)
-     where gateway_id = %(gateway)s and webhook_due_at is not null
+     where id = any (array(select id
+                             from amarre.instances
+                            where gateway_id = %(gateway)s and webhook_due_at is not null
+                            order by id
+                              for no key update))
 """
 LOOK_SOON = """
     -- What waited longer because the gateway was away.
     update amarre.instances set due_at = %(now)s
-     where gateway_id = %(gateway)s and due_at > %(now)s and failures > 0
+     where id = any (array(select id
+                             from amarre.instances
+                            where gateway_id = %(gateway)s and due_at > %(now)s and failures > 0
+                            order by id
+                              for no key update))
 """
 
 

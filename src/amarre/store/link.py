@@ -80,6 +80,16 @@ async def use(conn: Conn, instance: UUID, *, now: datetime) -> None:
     await conn.execute(USE, {"instance": instance, "now": now})
 
 
+FORGET_CODES = """
+    delete from amarre.seen_codes where seen_at < %(now)s - interval '30 days'
+"""
+
+
+async def forget_codes(conn: Conn, *, now: datetime) -> int:
+    """Forget codes that no gateway can have in its memory any more; return how many."""
+    return (await conn.execute(FORGET_CODES, {"now": now})).rowcount
+
+
 PRUNE = """
     delete from amarre.pairing_links where expires_at < %(now)s - interval '30 days'
 """

@@ -69,7 +69,7 @@ class Vault:
         try:
             cipher = AESGCM(self._derive(b"seal"))
             return cipher.decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], owner.bytes).decode()
-        except InvalidTag as broken:
+        except (InvalidTag, ValueError) as broken:
             raise SealBrokenError(f"the secret of {owner} cannot be opened") from broken
 
     def check_value(self) -> bytes:

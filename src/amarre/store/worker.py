@@ -107,8 +107,12 @@ FREE_REQUESTS = """
 FREE_INSTANCES = """
     update amarre.instances
        set claimed_by = null, lease_until = null, claim_no = claim_no + 1, due_at = %(now)s
-     where claimed_by is not null
-       and (lease_until <= %(now)s or claimed_by = any (%(dead)s))
+     where id = any (array(select id
+                             from amarre.instances
+                            where claimed_by is not null
+                              and (lease_until <= %(now)s or claimed_by = any (%(dead)s))
+                            order by id
+                              for no key update))
 """
 FREE_GATEWAYS = """
     update amarre.gateways
