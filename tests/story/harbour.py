@@ -16,6 +16,7 @@ from uuid import UUID
 
 import aiohttp
 import uvicorn
+from fastapi import FastAPI
 from psycopg import AsyncConnection
 from psycopg.rows import DictRow, dict_row
 
@@ -67,6 +68,7 @@ class Harbour:
     clock: Clock
     http: aiohttp.ClientSession
     live: Live
+    app: FastAPI
     database_url: str
     arrived: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -182,9 +184,11 @@ async def harbour(
         arrived = asyncio.Event()
         door = _RingingDoor(means, arrived)
         keys = Keys(service=SERVICE_KEY, anon="anon", jwt_secret=JWT_SECRET, internal=(INTERNAL_KEY,))
-        await stack.enter_async_context(_serving(Site(means, door, live, keys, "Marelle"), listening))
+        site = Site(means, door, live, keys, "Marelle")
+        app = build(site)
+        await stack.enter_async_context(_serving(app, site, listening))
         http = await stack.enter_async_context(aiohttp.ClientSession(base_url))
-        yield Harbour(means, simulator, base_url, clock, http, live, database_url, arrived)
+        yield Harbour(means, simulator, base_url, clock, http, live, app, database_url, arrived)
 
 
 class _RingingDoor(Door):
@@ -201,9 +205,9 @@ class _RingingDoor(Door):
 
 
 @contextlib.asynccontextmanager
-async def _serving(site: Site, listening: socket.socket) -> AsyncGenerator[None]:
+async def _serving(app: FastAPI, site: Site, listening: socket.socket) -> AsyncGenerator[None]:
     """Serve the real application on a socket that listens already."""
-    config = uvicorn.Config(build(site), log_config=None, lifespan="off")
+    config = uvicorn.Config(app, log_config=None, lifespan="off")
     server = _QuietServer(config)
     serving = asyncio.create_task(server.serve(sockets=[listening]))
     feeding = asyncio.create_task(site.live.run())
