@@ -103,7 +103,7 @@ async def test_failed_tries_are_counted_by_subject_and_forgotten_with_time(conn)
         return await access.login_failures(conn, list(subjects), within=10 * MINUTE, now=NOON + at * MINUTE)
 
     assert await count(MAIL, "192.0.2.1", at=4) == {MAIL: 3, "192.0.2.1": 4}
-        assert await count(MAIL, at=11) == {MAIL: 1}
+    assert await count(MAIL, at=11) == {MAIL: 1}
     assert await count("somebody else", at=4) == {}
 
 
