@@ -5,7 +5,7 @@ from uuid import UUID
 
 import pytest
 
-from amarre.store import adopt, request
+from amarre.store import adopt, checkup, request
 from amarre.store.conn import Conn
 from amarre.store.migrate import migrate, pending
 from tests.store.given import connected, rows, value
@@ -225,3 +225,60 @@ async def test_a_view_that_people_built_on_ours_survives_the_next_version(conn, 
     await migrate(database_url, now=NOON, repeat=True)
 
     assert await rows(conn, "select instance_name from public.offline") == []
+
+
+RIVAL = """
+    create table public.evolution_instance_creation_queue (user_id uuid, status text default 'pending');
+    create function public.handle_profile_evolution_instance() returns trigger language plpgsql as $$
+    begin
+        insert into public.evolution_instance_creation_queue (user_id) values (new.id);
+        return new;
+    end $$;
+    create trigger on_profile_created_create_evolution_instance after insert on public.profiles
+        for each row execute function public.handle_profile_evolution_instance();
+"""
+
+
+async def test_a_system_of_the_same_names_that_runs_already_goes_on_untouched(empty_url: str):
+    async with connected(empty_url) as conn:
+        await conn.execute(THEIRS.encode())
+        await conn.execute(RIVAL.encode())
+        before = await value(
+            conn, "select prosrc from pg_proc where proname = 'handle_profile_evolution_instance'"
+        )
+
+        await migrate(empty_url, now=NOON)
+        swept = await request.sweep(conn, now=NOON)
+        signed_up = await value(conn, SIGN_UP)
+        after = await value(
+            conn, "select prosrc from pg_proc where proname = 'handle_profile_evolution_instance'"
+        )
+        queued = await value(conn, "select count(*) from public.evolution_instance_creation_queue")
+        ours = await value(conn, "select count(*) from amarre.profiles")
+        theirs = await adopt.look(conn)
+
+    assert signed_up is not None
+    assert after == before
+    assert (queued, swept, ours) == (1, 0, 0)
+    assert (theirs.adopted, theirs.rival) == (False, True)
+
+
+async def test_a_body_of_ours_that_was_replaced_is_found_and_restored(empty_url: str):
+    async with connected(empty_url) as conn:
+        await migrate(empty_url, now=NOON)
+        untouched = await checkup.replaced_functions(conn)
+        await conn.execute(
+            """
+            create or replace function public.handle_profile_evolution_instance() returns trigger
+            language plpgsql security definer set search_path = pg_catalog, pg_temp
+            as $$ begin return new; end $$
+            """
+        )
+        replaced = await checkup.replaced_functions(conn)
+
+        await migrate(empty_url, now=NOON, repeat=True)
+        restored = await checkup.replaced_functions(conn)
+
+    assert (untouched, restored) == ([], [])
+    assert len(replaced) == 1
+    assert "handle_profile_evolution_instance" in replaced[0]

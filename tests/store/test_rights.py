@@ -192,7 +192,7 @@ async def test_every_function_fixes_its_search_path(conn):
     assert without == []
 
 
-async def test_two_functions_act_as_their_owner_and_nobody_may_call_them(conn):
+async def test_three_functions_act_as_their_owner_and_nobody_may_call_them(conn):
     definers = await rows(
         conn,
         """select proname as name, prorettype = 'trigger'::regtype as by_trigger
@@ -204,6 +204,7 @@ async def test_two_functions_act_as_their_owner_and_nobody_may_call_them(conn):
     assert definers == [
         {"name": "handle_profile_evolution_instance", "by_trigger": True},
         {"name": "handle_profile_gone", "by_trigger": True},
+        {"name": "on_profile_created", "by_trigger": True},
     ]
 
 

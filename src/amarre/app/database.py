@@ -111,13 +111,16 @@ def _steps(theirs: adoption.Theirs) -> list[str]:
         steps.append("public.profiles is adopted already")
     elif theirs.profiles and theirs.fits:
         steps += [
-            "add trigger on_profile_created_create_evolution_instance to public.profiles",
-            "add trigger on_profile_deleted_remove_evolution_instance to public.profiles",
-            "take over the profiles that are there; each gets an instance",
+            "add triggers amarre_profile_created and amarre_profile_deleted to public.profiles",
+            "take over the profiles that are there: each of them gets an instance",
             "run again with --yes to do it",
         ]
     elif theirs.profiles:
         steps.append("public.profiles has no column id of type uuid: call the REST API at sign-up instead")
+    if theirs.rival:
+        steps.append(
+            "your own trigger on public.profiles stays: disable it, or each sign-up gets two instances"
+        )
     others = [name for name in theirs.obstacles if name != "profiles"]
     if others:
         steps.append(f"rename {', '.join(others)} and run amarre db migrate to get our views of these names")

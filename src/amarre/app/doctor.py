@@ -88,10 +88,13 @@ async def _rights(means: Means) -> list[Finding]:
     async with means.db.transaction() as conn:
         theirs = await adopt.look(conn)
         trigger_on = await checkup.trigger_is_on(conn)
+        replaced = await checkup.replaced_functions(conn)
     found: list[Finding] = []
     if theirs.obstacles and not theirs.adopted:
         names = ", ".join(theirs.obstacles)
         found.append(Finding("warn", "names", f"not ours in schema public: {names}", "amarre db adopt"))
+    if replaced:
+        found.append(Finding("warn", "functions", f"replaced: {', '.join(replaced)}", "amarre db migrate"))
     found.append(
         Finding("ok", "sign-ups", "the trigger on profiles is on")
         if trigger_on

@@ -170,7 +170,7 @@ async def take(means: Means, now: datetime, limit: int) -> list[Coroutine[Any, A
     async with means.db.transaction() as conn:
         waiting = await delivery.claim_due(conn, lease=LEASE, limit=limit, now=now)
         known = await instance.get_many(conn, list({one.instance_id for one in waiting}))
-        clocks = {one.id: one.clock_skew for one in await gateway.all_of_them(conn)} if waiting else {}
+        clocks = await gateway.skews(conn) if waiting else {}
     by_id = {one.id: one for one in known}
     ordered = sorted(waiting, key=lambda one: (str(one.instance_id), one.id))
     return [

@@ -18,10 +18,11 @@ class Pruned:
 
 
 async def keep_claims(means: Means, now: datetime) -> None:
-    """Say that this worker lives, and keep its claims."""
+    """Say that this worker lives, and keep the claims that it works on."""
     await means.presence.stay(means.db.url, now=now)
     async with means.db.transaction() as conn:
-        await claim.extend(conn, means.worker, lease=means.policy.lease, now=now)
+        rows = means.presence.under_way
+        await claim.extend(conn, means.worker, rows, lease=means.policy.lease, now=now)
 
 
 async def give_back(means: Means, now: datetime) -> int:
@@ -40,10 +41,17 @@ async def sweep(means: Means, now: datetime) -> int:
 
 
 async def prune(means: Means, now: datetime) -> Pruned:
-    """Delete what is past its time."""
+    """Delete what is past its time, in small transactions."""
+    deliveries = 0
+    while True:
+        async with means.db.transaction() as conn:
+            gone = await delivery.prune(conn, now=now, limit=PRUNE_AT_ONCE)
+        deliveries += gone
+        if gone < PRUNE_AT_ONCE:
+            break
     async with means.db.transaction() as conn:
         return Pruned(
-            deliveries=await delivery.prune(conn, now=now),
+            deliveries=deliveries,
             links=await link.prune(conn, now=now) + await link.forget_codes(conn, now=now),
             sessions=await access.prune(conn, now=now),
         )
@@ -52,3 +60,4 @@ async def prune(means: Means, now: datetime) -> Pruned:
 EXTEND_EVERY = timedelta(seconds=5)
 SWEEP_EVERY = timedelta(minutes=1)
 PRUNE_EVERY = timedelta(hours=1)
+PRUNE_AT_ONCE = 5000

@@ -22,8 +22,10 @@ OBSTACLES = """
 ADOPTED = """
     select exists (select from pg_trigger t
                     where t.tgrelid = to_regclass('public.profiles')
-                      and t.tgname = 'on_profile_created_create_evolution_instance'
-                      and not t.tgisinternal) as adopted
+                      and t.tgfoid = 'amarre.on_profile_created()'::regprocedure) as adopted,
+           exists (select from pg_trigger t
+                    where t.tgrelid = to_regclass('public.profiles')
+                      and t.tgname = 'on_profile_created_create_evolution_instance') as rival
 """
 HAS_ID = """
     select exists (select from pg_attribute a
@@ -34,12 +36,16 @@ HAS_ID = """
 
 @dataclass(frozen=True, slots=True)
 class Theirs:
-    """What is in the way. `profiles` says that their own table stands where our view would be."""
+    """What is in the way. `profiles` says that their own table stands where our view would be.
+
+    `rival` says that a trigger of theirs creates instances by itself at each sign-up.
+    """
 
     obstacles: tuple[str, ...]
     profiles: bool
     adopted: bool
     fits: bool
+    rival: bool = False
 
 
 async def look(conn: Conn) -> Theirs:
@@ -49,16 +55,22 @@ async def look(conn: Conn) -> Theirs:
     fits = await (await conn.execute(HAS_ID)).fetchone()
     names = tuple(str(row["name"]) for row in rows)
     table = any(row["name"] == "profiles" and row["kind"] in ("r", "p") for row in rows)
-    return Theirs(names, table, bool(adopted and adopted["adopted"]), bool(fits and fits["fits"]))
+    return Theirs(
+        obstacles=names,
+        profiles=table,
+        adopted=bool(adopted and adopted["adopted"]),
+        fits=bool(fits and fits["fits"]),
+        rival=bool(adopted and adopted["rival"]),
+    )
 
 
 ADD_TRIGGER = """
-    create trigger on_profile_created_create_evolution_instance
+    create trigger amarre_profile_created
      after insert on public.profiles
-       for each row execute function public.handle_profile_evolution_instance()
+       for each row execute function amarre.on_profile_created()
 """
 ADD_LEAVE = """
-    create trigger on_profile_deleted_remove_evolution_instance
+    create trigger amarre_profile_deleted
      after delete on public.profiles
        for each row execute function amarre.handle_profile_gone()
 """

@@ -34,6 +34,22 @@ TRIGGER_ON = """
 """
 
 
+REPLACED = """
+    -- Our public functions carry the hash of their body in their comment.
+    select p.oid::regprocedure::text as name
+      from pg_proc p
+     where p.pronamespace = 'public'::regnamespace
+       and obj_description(p.oid, 'pg_proc') like 'Amarre: %%'
+       and obj_description(p.oid, 'pg_proc') <> 'Amarre: ' || md5(p.prosrc)
+"""
+
+
+async def replaced_functions(conn: Conn) -> list[str]:
+    """List our public functions whose body somebody has replaced."""
+    rows = await (await conn.execute(REPLACED, {})).fetchall()
+    return [str(row["name"]) for row in rows]
+
+
 async def trigger_is_on(conn: Conn) -> bool:
     """Say whether a new profile leads to an instance."""
     row = await (await conn.execute(TRIGGER_ON)).fetchone()

@@ -76,6 +76,17 @@ async def all_of_them(conn: Conn) -> list[GatewayRow]:
         return await cursor.fetchall()
 
 
+SKEWS = """
+    select id, clock_skew from amarre.gateways where clock_skew is not null
+"""
+
+
+async def skews(conn: Conn) -> dict[UUID, timedelta]:
+    """Read the clocks' differences that have been learned."""
+    rows = await (await conn.execute(SKEWS)).fetchall()
+    return {UUID(str(row["id"])): row["clock_skew"] for row in rows}
+
+
 ROOMIEST = """
     select g.id
       from amarre.gateways g

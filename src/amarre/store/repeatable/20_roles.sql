@@ -28,9 +28,15 @@ return nullif(nullif(current_setting('request.jwt.claims', true), '')::jsonb ->>
 
 revoke all on all tables in schema amarre from public, anon, authenticated;
 revoke all on all functions in schema amarre from public, anon, authenticated;
-revoke execute on function public.handle_profile_evolution_instance() from public, anon, authenticated;
 revoke create on schema amarre from public;
-revoke execute on function amarre.handle_profile_gone() from public;
+do $$
+begin
+    -- Theirs, where a system of that name runs here already, is theirs to grant.
+    if obj_description('public.handle_profile_evolution_instance()'::regprocedure, 'pg_proc') like 'Amarre: %' then
+        revoke execute on function public.handle_profile_evolution_instance() from public, anon, authenticated;
+    end if;
+end $$;
+revoke execute on function amarre.handle_profile_gone(), amarre.on_profile_created() from public;
 grant usage on schema amarre to authenticated, service_role;
 grant execute on function amarre.caller() to authenticated, service_role;
 grant execute on function amarre.request_instance(uuid, text) to service_role;
