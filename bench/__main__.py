@@ -50,10 +50,8 @@ async def main() -> None:
             await page(g),
         ]
     for one in figures:
-        print(
-            f"{one.name:34} {one.figure:10.1f} {one.unit:5}"
-            f"  floor {one.floor:10.1f} ({one.floor_is})  ratio {one.ratio:.1f}"
-        )
+        figure, floor = f"{one.figure:10.1f} {one.unit:5}", f"{one.floor:10.1f} ({one.floor_is})"
+        print(f"{one.name:34} {figure}  floor {floor}  ratio {one.ratio:.1f}")
     print(json.dumps([asdict(one) | {"ratio": round(one.ratio, 2)} for one in figures]))
 
 

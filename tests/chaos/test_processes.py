@@ -13,7 +13,7 @@ from typing import Any
 import aiohttp
 import psycopg
 import pytest
-from psycopg.rows import dict_row
+from psycopg.rows import DictRow, dict_row
 
 from amarre.simulators.evolution import EvolutionSettings, EvolutionSimulator
 from amarre.store.embedded import EmbeddedServer
@@ -45,8 +45,10 @@ def settings_of(simulator: EvolutionSimulator, database_url: str, port: int) -> 
 
 
 def ask(url: str, statement: str) -> list[dict[str, Any]]:
-    with psycopg.connect(url, autocommit=True, row_factory=dict_row, prepare_threshold=None) as conn:
-        cursor = conn.execute(statement)  # pyright: ignore[reportArgumentType]
+    with psycopg.Connection[DictRow].connect(
+        url, autocommit=True, row_factory=dict_row, prepare_threshold=None
+    ) as conn:
+        cursor = conn.execute(statement.encode())
         return cursor.fetchall() if cursor.description else []
 
 
