@@ -154,11 +154,11 @@ async def test_a_claim_ends_with_its_lease_and_not_before(conn):
 async def test_a_worker_that_keeps_its_claims_keeps_all_of_them(conn):
     await given_a_request(conn)
     await given_an_instance(conn, due_at=NOON)
-    await request.claim_due(conn, worker=1, lease=LEASE, limit=9, now=NOON)
-    await claim.claim_due(conn, worker=1, lease=LEASE, limit=9, now=NOON)
-    await gateway.claim_due_lists(conn, worker=1, lease=LEASE, now=NOON)
+    (one,) = await request.claim_due(conn, worker=1, lease=LEASE, limit=9, now=NOON)
+    (two,) = await claim.claim_due(conn, worker=1, lease=LEASE, limit=9, now=NOON)
+    (three,) = await gateway.claim_due_lists(conn, worker=1, lease=LEASE, now=NOON)
 
-    await claim.extend(conn, 1, lease=LEASE, now=NOON + 20 * SECOND)
+    await claim.extend(conn, 1, [one.id, two.id, three], lease=LEASE, now=NOON + 20 * SECOND)
 
     assert await worker.give_back(conn, now=NOON + 49 * SECOND) == 0
     assert await worker.give_back(conn, now=NOON + 50 * SECOND) == 3
@@ -166,9 +166,9 @@ async def test_a_worker_that_keeps_its_claims_keeps_all_of_them(conn):
 
 async def test_a_worker_keeps_nobody_else_s_claims(conn):
     await given_an_instance(conn, due_at=NOON)
-    await claim.claim_due(conn, worker=1, lease=LEASE, limit=9, now=NOON)
+    (one,) = await claim.claim_due(conn, worker=1, lease=LEASE, limit=9, now=NOON)
 
-    await claim.extend(conn, 2, lease=LEASE, now=NOON + 20 * SECOND)
+    await claim.extend(conn, 2, [one.id], lease=LEASE, now=NOON + 20 * SECOND)
 
     assert await worker.give_back(conn, now=NOON + LEASE) == 1
 

@@ -82,13 +82,14 @@ async def refresh_all(means: Means) -> tuple[int, int]:
 
 
 async def _tend_safely(means: Means, claimed: Instance) -> None:
-    try:
-        if claimed.wanted == "absent":
-            await remove.step(means, claimed)
-        else:
-            await _tend(means, claimed)
-    except AmarreError as failed:
-        await _postpone(means, claimed, failed)
+    with means.presence.working_on(claimed.id):
+        try:
+            if claimed.wanted == "absent":
+                await remove.step(means, claimed)
+            else:
+                await _tend(means, claimed)
+        except AmarreError as failed:
+            await _postpone(means, claimed, failed)
 
 
 async def _tend(means: Means, claimed: Instance) -> None:

@@ -149,10 +149,11 @@ async def run(means: Means, now: datetime) -> Ran:
 
 
 async def _provide_safely(means: Means, wanted: Request) -> str:
-    try:
-        return await _provide(means, wanted)
-    except AmarreError as failed:
-        return await _failed(means, wanted, failed)
+    with means.presence.working_on(wanted.id):
+        try:
+            return await _provide(means, wanted)
+        except AmarreError as failed:
+            return await _failed(means, wanted, failed)
 
 
 async def _provide(means: Means, wanted: Request) -> str:
@@ -161,10 +162,11 @@ async def _provide(means: Means, wanted: Request) -> str:
         # Somebody works on this instance right now.
         raise GatewayBusyError("the instance is being worked on")
     try:
-        if claimed.created_remotely_at is None:
-            client = means.gateway(claimed.gateway_id)
-            await _create(means, client, claimed)
-        return await _complete(means, wanted, claimed)
+        with means.presence.working_on(claimed.id):
+            if claimed.created_remotely_at is None:
+                client = means.gateway(claimed.gateway_id)
+                await _create(means, client, claimed)
+            return await _complete(means, wanted, claimed)
     finally:
         async with means.db.transaction() as conn:
             await claim.release(conn, claimed)

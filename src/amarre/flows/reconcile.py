@@ -56,7 +56,12 @@ async def run(means: Means, now: datetime) -> list[Looked]:
     async with means.db.transaction() as conn:
         claims = await gateways.claim_due_lists(conn, worker=means.worker, lease=means.policy.lease, now=now)
         rows = {row.id: row for row in await gateways.all_of_them(conn)} if claims else {}
-    return list(await asyncio.gather(*(_look(means, rows[one], no) for one, no in claims.items())))
+    return list(await asyncio.gather(*(_look_held(means, rows[one], no) for one, no in claims.items())))
+
+
+async def _look_held(means: Means, row: GatewayRow, claim_no: int) -> Looked:
+    with means.presence.working_on(row.id):
+        return await _look(means, row, claim_no)
 
 
 async def _look(means: Means, row: GatewayRow, claim_no: int) -> Looked:
@@ -169,8 +174,13 @@ async def check_webhooks(means: Means, now: datetime) -> int:
         due = await claim.claim_webhooks(
             conn, worker=means.worker, lease=means.policy.lease, limit=means.policy.batch, now=now
         )
-    await asyncio.gather(*(_check_webhook(means, one) for one in due))
+    await asyncio.gather(*(_check_held(means, one) for one in due))
     return len(due)
+
+
+async def _check_held(means: Means, claimed: Instance) -> None:
+    with means.presence.working_on(claimed.id):
+        await _check_webhook(means, claimed)
 
 
 async def _check_webhook(means: Means, claimed: Instance) -> None:

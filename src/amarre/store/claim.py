@@ -4,6 +4,7 @@ Only the holder of a claim calls what changes something at the gateway: parallel
 open parallel sockets there, parallel creates destroy one another. A claim is a lease.
 """
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -112,21 +113,21 @@ async def next_due(conn: Conn) -> datetime | None:
 
 EXTEND = """
     update amarre.instances set lease_until = %(now)s + %(lease)s
-     where claimed_by = %(worker)s
+     where claimed_by = %(worker)s and id = any (%(ids)s)
 """
 EXTEND_REQUESTS = """
     update amarre.provisioning_requests set lease_until = %(now)s + %(lease)s
-     where claimed_by = %(worker)s and status = 'processing'
+     where claimed_by = %(worker)s and status = 'processing' and id = any (%(ids)s)
 """
 EXTEND_GATEWAYS = """
     update amarre.gateways set lease_until = %(now)s + %(lease)s
-     where claimed_by = %(worker)s
+     where claimed_by = %(worker)s and id = any (%(ids)s)
 """
 
 
-async def extend(conn: Conn, worker: int, *, lease: timedelta, now: datetime) -> None:
-    """Keep all claims of a living worker."""
-    values = {"worker": worker, "lease": lease, "now": now}
+async def extend(conn: Conn, worker: int, rows: Sequence[UUID], *, lease: timedelta, now: datetime) -> None:
+    """Keep the claims that a living worker still works on; those of stories that broke run out."""
+    values = {"worker": worker, "ids": list(rows), "lease": lease, "now": now}
     await conn.execute(EXTEND, values)
     await conn.execute(EXTEND_REQUESTS, values)
     await conn.execute(EXTEND_GATEWAYS, values)

@@ -2,8 +2,10 @@
 
 import os
 import socket
-from contextlib import suppress
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
+from uuid import UUID
 
 from psycopg import AsyncConnection, OperationalError
 from psycopg.rows import DictRow, dict_row
@@ -41,6 +43,24 @@ class Presence:
         self.number = number
         self._conn: Conn | None = None
         self._locked = False
+        self._under_way: list[UUID] = []
+
+    @contextmanager
+    def working_on(self, row: UUID) -> Generator[None]:
+        """Have the claim of a row kept while its story runs, and no longer.
+
+        A story that breaks cannot give its row back: it must come back by its lease.
+        """
+        self._under_way.append(row)
+        try:
+            yield
+        finally:
+            self._under_way.remove(row)
+
+    @property
+    def under_way(self) -> tuple[UUID, ...]:
+        """The rows that this process works on."""
+        return tuple(self._under_way)
 
     async def enter(self, url: str, *, locked: bool, now: datetime) -> None:
         """Register this process; `locked` where session locks can be relied upon."""
