@@ -12,6 +12,8 @@ from amarre.store.database import Database
 from amarre.store.vault import Vault
 from amarre.store.worker import Presence
 
+# A create that was not answered may still be carried out so long after its time.
+SETTLE_MARGIN = timedelta(seconds=10)
 HOOK_PATH = "/functions/v1/evolution-webhook-handler"
 HOOK_HEADER = "X-Amarre-Secret"
 

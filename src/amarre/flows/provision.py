@@ -5,7 +5,7 @@ down; whoever finds that note looks at the gateway before he does anything.
 """
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -16,7 +16,8 @@ import structlog
 from amarre.core.errors import AmarreError, ConflictError, InvalidError, NotFoundError
 from amarre.core.instance import Reason, State
 from amarre.core.provision import GiveUp, after_failure
-from amarre.flows.means import Means
+from amarre.flows import webhooks
+from amarre.flows.means import SETTLE_MARGIN, Means
 from amarre.flows.settle import new_name
 from amarre.gateways.base import (
     Gateway,
@@ -37,7 +38,6 @@ from amarre.store.wake import wake
 
 log = structlog.get_logger()
 
-SETTLE_MARGIN = timedelta(seconds=10)
 SOON_EVERY_S = 0.05
 A_MOMENT = timedelta(seconds=2)
 
@@ -46,13 +46,6 @@ class NoGatewayError(GatewayBusyError):
     """No gateway is configured for this kind of instance."""
 
     code = "no_gateway"
-
-
-class WebhookNotKeptError(AmarreError):
-    """The gateway did not keep the webhook that it was given."""
-
-    code = "webhook_missing"
-    status = 502
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,26 +203,20 @@ async def _write_down(conn: Conn, means: Means, wanted: Request, now: datetime) 
 
 
 async def _create(means: Means, client: Gateway, claimed: Instance) -> None:
-    webhook = await _wanted_webhook(means, client, claimed)
+    webhook = await webhooks.wanted(means, client, claimed)
     began = means.clock()
     token, adopted = await _create_or_adopt(means, client, claimed, webhook)
     took_ms = round((means.clock() - began).total_seconds() * 1000)
     async with means.db.transaction() as conn:
         now = means.clock()
+        # Read back from now on, whatever becomes of the request.
+        changes = {"created_remotely_at": now, "webhook_due_at": now + means.policy.webhook_every}
+        await _note(conn, means, claimed, changes)
         if token is not None:
             await instance.keep_token(conn, claimed.id, means.vault.seal(token, owner=claimed.id))
-        await instance.record(conn, claimed.id, {"created_remotely_at": now}, now=now)
         kind = "instance_adopted" if adopted else "instance_created"
         facts = {"gateway": claimed.gateway, "took_ms": took_ms}
         await event.tell(conn, kind, now=now, of=claimed, facts=facts)
-
-
-async def _wanted_webhook(means: Means, client: Gateway, claimed: Instance) -> Webhook:
-    async with means.db.transaction() as conn:
-        sealed = await instance.hook_secret(conn, claimed.id)
-    if sealed is None:
-        raise WebhookNotKeptError("the instance has no webhook secret")
-    return means.webhook(client, means.vault.open(sealed, owner=claimed.id))
 
 
 async def _create_or_adopt(
@@ -283,57 +270,44 @@ async def _adopt(
     return token, True
 
 
+async def _note(conn: Conn, means: Means, claimed: Instance, changes: Mapping[str, object]) -> None:
+    """Write down what this story did, if the instance is still its own.
+
+    Raises:
+        GatewayBusyError: the claim was lost; somebody else's notes count now.
+    """
+    fresh = await instance.lock(conn, claimed.id)
+    if fresh is None or fresh.claim_no != claimed.claim_no:
+        raise GatewayBusyError("the claim was lost: somebody else works on the instance")
+    await instance.record(conn, claimed.id, changes, now=means.clock())
+
+
 async def _note_sent(means: Means, claimed: Instance) -> None:
     async with means.db.transaction() as conn:
-        now = means.clock()
-        await instance.record(conn, claimed.id, {"create_sent_at": now}, now=now)
+        await _note(conn, means, claimed, {"create_sent_at": means.clock()})
 
 
 async def _note_not_sent(means: Means, claimed: Instance) -> None:
     async with means.db.transaction() as conn:
-        await instance.record(conn, claimed.id, {"create_sent_at": None}, now=means.clock())
+        await _note(conn, means, claimed, {"create_sent_at": None})
 
 
 async def _rename(means: Means, claimed: Instance) -> None:
     async with means.db.transaction() as conn:
         changes = {"name": new_name(claimed.label), "create_sent_at": None}
-        await instance.record(conn, claimed.id, changes, now=means.clock())
-
-
-async def verify_webhook(means: Means, client: Gateway, claimed: Instance) -> bool:
-    """Read the webhook back, and set it again where it is not as wanted; True when it had to be.
-
-    Raises:
-        WebhookNotKeptError: the gateway does not keep it.
-    """
-    wanted = await _wanted_webhook(means, client, claimed)
-    if same(await client.webhook(claimed.name), wanted):
-        return False
-    await client.set_webhook(claimed.name, wanted)
-    if not same(await client.webhook(claimed.name), wanted):
-        raise WebhookNotKeptError("the gateway does not keep the webhook")
-    return True
-
-
-def same(found: Webhook | None, wanted: Webhook) -> bool:
-    """Say whether a webhook is as wanted: address, events, and our header among its headers."""
-    return (
-        found is not None
-        and found.enabled
-        and found.url == wanted.url
-        and set(found.events) == set(wanted.events)
-        and all(found.headers.get(name) == value for name, value in wanted.headers.items())
-    )
+        await _note(conn, means, claimed, changes)
 
 
 async def _complete(means: Means, wanted: Request, claimed: Instance) -> str:
     client = means.gateway(claimed.gateway_id)
     async with means.db.transaction() as conn:
         named = await instance.get(conn, claimed.id)
-    await verify_webhook(means, client, named or claimed)
+    await webhooks.verify(means, client, named or claimed)
     async with means.db.transaction() as conn:
         fresh = await instance.lock(conn, claimed.id)
         now = means.clock()
+        if fresh is not None and fresh.created_remotely_at is None:
+            raise GatewayBusyError("it was deleted upstream meanwhile, and is created again")
         if fresh is None or not await request.finish(conn, wanted, now=now):
             return "waiting"
         changes: dict[str, object] = {

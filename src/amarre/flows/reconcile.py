@@ -14,9 +14,9 @@ import structlog
 from amarre.core import backoff
 from amarre.core.errors import AmarreError
 from amarre.core.instance import Heard, State
+from amarre.flows import webhooks
 from amarre.flows.ask import present
 from amarre.flows.means import Means
-from amarre.flows.provision import verify_webhook
 from amarre.flows.settle import write
 from amarre.gateways.base import (
     About,
@@ -185,7 +185,7 @@ async def _check_held(means: Means, claimed: Instance) -> None:
 
 async def _check_webhook(means: Means, claimed: Instance) -> None:
     try:
-        drifted = await verify_webhook(means, means.gateway(claimed.gateway_id), claimed)
+        drifted = await webhooks.verify(means, means.gateway(claimed.gateway_id), claimed)
     except AmarreError as failed:
         # A missing instance is created again by the list comparison; the rest is tried again.
         log.warning("webhook_not_verified", instance=str(claimed.id), code=failed.code)
@@ -196,7 +196,7 @@ async def _check_webhook(means: Means, claimed: Instance) -> None:
         "webhook_due_at": now + means.policy.webhook_every,
         "webhook_checked_at": now,
     }
-    if drifted:
+    if drifted or claimed.webhook_configured_at is None:
         changes["webhook_configured_at"] = now
     await _write_check(
         means, claimed, changes, tell=("webhook_drifted", "webhook_set_again") if drifted else ()

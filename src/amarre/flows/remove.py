@@ -4,12 +4,13 @@ Each step looks at what the gateway has and does the next thing; deleting is asy
 there, so the row goes only when the gateway says that there is nothing left.
 """
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from amarre.core.errors import NotFoundError
 from amarre.core.instance import Heard
-from amarre.flows.means import Means
+from amarre.flows.means import SETTLE_MARGIN, Means
+from amarre.gateways.base import Gateway
 from amarre.store import claim, event, instance, profile
 from amarre.store.instance import Instance
 
@@ -22,6 +23,11 @@ async def step(means: Means, claimed: Instance) -> None:
     never_sent = claimed.create_sent_at is None and claimed.created_remotely_at is None
     heard = Heard.MISSING if never_sent else await client.state(claimed.name)
     if heard is Heard.MISSING:
+        if (settled_at := _settled_at(client, claimed)) > means.clock():
+            # A create may still be on its way: what it makes would be nobody's.
+            async with means.db.transaction() as conn:
+                await claim.release(conn, claimed, due_at=settled_at)
+            return
         await _forget(means, claimed)
         return
     if heard in (Heard.OPEN, Heard.CONNECTING):
@@ -29,6 +35,13 @@ async def step(means: Means, claimed: Instance) -> None:
     await client.delete(claimed.name)
     async with means.db.transaction() as conn:
         await claim.release(conn, claimed, due_at=means.clock() + CONFIRM_WAIT)
+
+
+def _settled_at(client: Gateway, claimed: Instance) -> datetime:
+    """Say from when on the gateway knows of no create that was sent and not answered."""
+    if claimed.create_sent_at is None or claimed.created_remotely_at is not None:
+        return claimed.created_at
+    return claimed.create_sent_at + client.facts.create_timeout + SETTLE_MARGIN
 
 
 async def _forget(means: Means, claimed: Instance) -> None:
