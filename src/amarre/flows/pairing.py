@@ -148,7 +148,9 @@ async def _record(conn: Conn, means: Means, client: Gateway, claimed: Instance, 
     now = means.clock()
     decided = await write(conn, fresh, answer.heard, asked_at=answer.asked_at, now=now, told=answer.told)
     if decided is None:
-        await claim.release(conn, claimed, due_at=now)
+        # Not before their word is older than our question: on a clock that is behind theirs
+        # every answer would come too late, and be asked for again at once.
+        await claim.release(conn, claimed, due_at=max(now, fresh.heard_at or now))
         return
     shown = None
     if answer.drawn is not None and (again := await instance.lock(conn, claimed.id)) is not None:

@@ -62,14 +62,15 @@ async def write(
     if fresh.heard_at is not None and fresh.heard_at > asked_at:
         return None
     decided = settle(fresh.known(), heard, now, told)
-    changes = _changes(fresh, decided, told, now) | {"heard": heard, "heard_at": asked_at}
+    changes: dict[str, Any] = _changes(fresh, decided, told, now)
+    changes |= {"heard": heard, "heard_at": asked_at}
     await instance.record(conn, fresh.id, changes, now=now)
     if (decided.state, decided.reason) != (fresh.state, fresh.reason):
         await _tell(conn, fresh, decided, told, now)
     elif decided.phone != fresh.phone:
         # A gateway says that it is open before it says whose number it is: pages show both.
         await event.tell(conn, "number_known", now=now, of=fresh, facts={"phone": decided.phone})
-    if decided.due_at is not None and decided.due_at <= now:
+    if changes["due_at"] is not None and changes["due_at"] <= now:
         await wake(conn, "instances")
     if decided.then is Then.CREATE_AGAIN and fresh.user_id is not None:
         await request.ask_again(conn, user=fresh.user_id, kind=fresh.kind, instance=fresh.id, now=now)
@@ -92,6 +93,9 @@ def _changes(fresh: Instance, decided: Next, told: Told, now: datetime) -> dict[
         changes |= {"pairing_until": None, "code_number": 0}
         if fresh.state != State.CONNECTED:
             changes["connected_at"] = now
+    if decided.then is Then.STOP_PAIRING:
+        # Whoever heard this only asked; a worker ends the gateway's own loop.
+        changes["due_at"] = now
     if decided.then is Then.CREATE_AGAIN:
         # A deleted name is not free at once, so the next one is another.
         changes |= {
