@@ -199,7 +199,8 @@ async def watch(means: Means, instance_id: UUID, *, now: datetime, who: str | No
         await instance.record(conn, fresh.id, {"watched_until": now + means.policy.watch}, now=now)
         if who is not None and not visiting:
             await event.tell(conn, "page_opened", now=now, of=fresh, actor=who, facts={"who": who})
-        if fresh.state == State.DISCONNECTED and fresh.reason == Reason.PAIRING_EXPIRED:
+        resting = fresh.state == State.DISCONNECTED and fresh.reason == Reason.PAIRING_EXPIRED
+        if resting and not (fresh.stopped and visiting):
             await _begin(conn, means, fresh, now=now)
 
 
@@ -259,8 +260,9 @@ async def rest(means: Means, instance_id: UUID, *, actor: str, now: datetime) ->
         changes: dict[str, object] = {
             "state": State.DISCONNECTED,
             "reason": Reason.PAIRING_EXPIRED,
+            # Without a window it has been stopped. Who looks right now is not forgotten: his
+            # page, which stays open, must not wake it again.
             "pairing_until": None,
-            "watched_until": None,
             "heard_at": now,
             # Due at once: the gateway's own loop is ended by the worker.
             "due_at": now,
@@ -307,9 +309,11 @@ async def open_link(means: Means, token: str, *, now: datetime) -> tuple[link.Li
         if found is None or of is None or of.wanted == "absent" or found.expires_at <= now:
             raise NotFoundError("no such pairing link, or it has ended", what="pairing_link")
         if found.used_at is None:
-            if await link.open_first(conn, found.id, now=now):
+            first = await link.open_first(conn, found.id, now=now)
+            if first:
                 await event.tell(conn, "pairing_link_opened", now=now, of=of)
-            if of.state == State.DISCONNECTED:
+            visiting = of.watched_until is not None and now < of.watched_until
+            if of.state == State.DISCONNECTED and (first or not (of.stopped and visiting)):
                 await _begin(conn, means, of, now=now)
         refreshed = await instance.get(conn, of.id)
     return found, refreshed or of

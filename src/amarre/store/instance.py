@@ -61,6 +61,12 @@ class Instance:
     gateway_state: str | None
     gateway_version: str | None
 
+    @property
+    def stopped(self) -> bool:
+        """Say whether a person stopped the pairing: pages that are open do not wake it."""
+        resting = (self.state, self.reason) == (State.DISCONNECTED, Reason.PAIRING_EXPIRED)
+        return resting and self.pairing_until is None
+
     def known(self) -> Known:
         """Give the core what it decides on."""
         return Known(
@@ -70,7 +76,7 @@ class Instance:
             code_expires_at=self.code_expires_at,
             paired=self.connected_at is not None,
             pairing_until=self.pairing_until,
-            watched_until=self.watched_until,
+            watched_until=None if self.stopped else self.watched_until,
         )
 
 

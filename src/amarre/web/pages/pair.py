@@ -6,6 +6,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from amarre.core.errors import NotFoundError
+from amarre.core.instance import State
 from amarre.flows import pairing
 from amarre.web.pages import frame, render
 from amarre.web.pages.instance_view import pair_view
@@ -27,7 +28,8 @@ async def show(request: Request, token: str) -> Response:
         used, found = await pairing.open_link(means, token, now=now)
     except NotFoundError:
         return frame.answer(request, render.pair_gone(framed, used=False), 404)
-    if used.used_at is not None and now - used.used_at > RESULT_SHOWN:
+    if used.used_at is not None and (found.state != State.CONNECTED or now - used.used_at > RESULT_SHOWN):
+        # It has paired once. What is paired after that is not for whoever still has this link.
         return frame.answer(request, render.pair_gone(framed, used=True), 410)
     if used.used_at is None:
         await pairing.watch(means, found.id, now=now)

@@ -54,11 +54,13 @@ async def _gateway_of(site: Site, instance_id: UUID) -> UUID | None:
 async def guest(request: Request, token: str) -> StreamingResponse:
     """Stream what happens to the instance of a pairing link."""
     site = site_of(request)
-    _, found = await pairing.open_link(site.means, token, now=site.means.clock())
+    link, found = await pairing.open_link(site.means, token, now=site.means.clock())
 
     async def still_here() -> bool:
-        await pairing.watch(site.means, found.id, now=site.means.clock())
-        return True
+        now = site.means.clock()
+        if link.used_at is None:
+            await pairing.watch(site.means, found.id, now=now)
+        return now < link.expires_at
 
     return _stream(request, site, Topic(found.id, found.gateway_id), still_here)
 
