@@ -7,6 +7,7 @@ from collections.abc import MutableMapping
 from typing import Any
 
 import structlog
+from typing_extensions import override
 
 # What is never to be read in a log, whoever hands it in: tokens in paths and URLs, keys,
 # numbers of people.
@@ -36,9 +37,12 @@ def _redact(_: Any, _method: str, entry: MutableMapping[str, Any]) -> MutableMap
     return entry
 
 
-def _redact_record(record: logging.LogRecord) -> bool:
-    record.msg, record.args = redact_text(record.getMessage()), None
-    return True
+class _Redacting(logging.Formatter):
+    """Formats records of libraries; what a trace tells is redacted like the message."""
+
+    @override
+    def format(self, record: logging.LogRecord) -> str:
+        return redact_text(super().format(record))
 
 
 def set_up(level: str = "info") -> None:
@@ -60,5 +64,5 @@ def set_up(level: str = "info") -> None:
         cache_logger_on_first_use=False,
     )
     handler = logging.StreamHandler(sys.stderr)
-    handler.addFilter(_redact_record)
+    handler.setFormatter(_Redacting())
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
