@@ -27,5 +27,6 @@ def test_a_trace_of_a_library_tells_no_secret(capsys: pytest.CaptureFixture[str]
     logging.getLogger("uvicorn.error").error("Exception in application, Bearer another-key", exc_info=told)
 
     written = capsys.readouterr().err
+    assert written.startswith("ERROR:uvicorn.error:Exception in application")
     assert "ValueError: no route to /pair/***" in written
     assert not any(one in written for one in ("a-token", "a-key", "another-key"))

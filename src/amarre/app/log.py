@@ -64,5 +64,5 @@ def set_up(level: str = "info") -> None:
         cache_logger_on_first_use=False,
     )
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_Redacting())
+    handler.setFormatter(_Redacting(logging.BASIC_FORMAT))
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
