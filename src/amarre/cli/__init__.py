@@ -7,6 +7,7 @@ import sys
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from amarre.app import log
 from amarre.cli import db, demo, doctor, instance, key, serve, user
@@ -14,7 +15,7 @@ from amarre.core.errors import AmarreError
 
 app = typer.Typer(
     name="amarre",
-    help="Keeps WhatsApp connections alive, and tells a person when a machine cannot.",
+    help="Keeps WhatsApp connections alive, and shows what only a person can mend.",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode="rich",
@@ -35,7 +36,9 @@ def main() -> None:
         app()
     except AmarreError as failed:
         Console(stderr=True).print(
-            f"[bold red]{failed.code}[/]: {log.redact_text(str(failed))}", highlight=False
+            f"[bold red]{failed.code}[/]: {escape(log.redact_text(str(failed)))}",
+            highlight=False,
+            soft_wrap=True,
         )
         sys.exit(1)
     except KeyboardInterrupt:

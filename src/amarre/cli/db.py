@@ -22,7 +22,7 @@ def url(as_json: JsonFlag = False, data_dir: DataDir = None) -> None:
 
 @app.command()
 def psql(
-    arguments: Annotated[list[str] | None, typer.Argument(help="Passed on to psql.")] = None,
+    arguments: Annotated[list[str] | None, typer.Argument(help="Passed on to psql, after --.")] = None,
     data_dir: DataDir = None,
 ) -> None:
     """Open psql on the database that runs."""

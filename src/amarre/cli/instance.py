@@ -13,7 +13,7 @@ from amarre.store import event, fleet, instance
 from amarre.store.fleet import Wish
 from amarre.store.instance import Instance
 
-app = typer.Typer(help="WhatsApp connections: list, add, pair, remove.", no_args_is_help=True)
+app = typer.Typer(help="WhatsApp connections: list, show, add, pair, rest, remove.", no_args_is_help=True)
 
 Which = Annotated[str, typer.Argument(help="Its id, or its name at the gateway.")]
 
@@ -80,11 +80,11 @@ def show_one(which: Which, as_json: JsonFlag = False, data_dir: DataDir = None) 
 @app.command()
 def add(
     name: Annotated[str, typer.Argument(help="The customer's name.")],
-    email: Annotated[str | None, typer.Option()] = None,
+    email: Annotated[str | None, typer.Option(help="The customer's e-mail address.")] = None,
     as_json: JsonFlag = False,
     data_dir: DataDir = None,
 ) -> None:
-    """Add a customer; his instance is created by the running service."""
+    """Add a customer; the instance is created by the running service."""
 
     async def story(means: Means) -> UUID:
         return (await provision.sign_up(means, email=email, full_name=name, actor=OPERATOR)).id
@@ -124,7 +124,7 @@ def remove_one(
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     data_dir: DataDir = None,
 ) -> None:
-    """Delete a customer and his instance, here and at the gateway. Cannot be undone."""
+    """Delete a customer and the instance, here and at the gateway. Cannot be undone."""
     if not yes:
         typer.confirm(f"Delete {which} here and at the gateway?", abort=True)
 

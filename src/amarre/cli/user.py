@@ -41,7 +41,7 @@ def list_them(as_json: JsonFlag = False, data_dir: DataDir = None) -> None:
 @app.command()
 def add(
     email: str,
-    name: Annotated[str, typer.Option(help="How pages call him.")] = "",
+    name: Annotated[str, typer.Option(help="The name that pages show.")] = "",
     role: Role = "support",
     password: Password = None,
     as_json: JsonFlag = False,
@@ -63,7 +63,7 @@ def add(
 def password(
     email: str, password: Password = None, as_json: JsonFlag = False, data_dir: DataDir = None
 ) -> None:
-    """Give a person a new password. All his sessions end."""
+    """Give a person a new password. All sessions of that person end."""
     chosen = _asked(password)
 
     async def story(means: Means) -> str:
@@ -78,10 +78,10 @@ def password(
 def change(
     email: str,
     role: Annotated[str | None, typer.Option(help="admin, support or viewer.")] = None,
-    active: Annotated[bool | None, typer.Option(help="Whether he may log in.")] = None,
+    active: Annotated[bool | None, typer.Option(help="Whether the person may log in.")] = None,
     data_dir: DataDir = None,
 ) -> None:
-    """Change what a person may do, or lock him out. All his sessions end."""
+    """Change what a person may do, or lock the person out. All sessions of that person end."""
 
     async def story(means: Means) -> None:
         await people.change_by_email(means, email, role=role, active=active, now=means.clock())
