@@ -16,7 +16,7 @@ from pydantic import SecretStr
 
 from amarre.app.build import Running, open_running
 from amarre.app.log import set_up
-from amarre.app.serve import QuietServer, site_of
+from amarre.app.serve import QuietServer, keys_of, site_of
 from amarre.settings import load
 from amarre.simulators.evolution import EvolutionSettings, EvolutionSimulator
 from amarre.web.asgi import build
@@ -49,7 +49,9 @@ async def ground() -> AsyncGenerator[Ground]:
             evolution_key=SecretStr(simulator.api_key),
         )
         running = await stack.enter_async_context(open_running(settings, work=True))
-        await stack.enter_async_context(serving(build(site_of(running)), listening))
+        await stack.enter_async_context(
+            serving(build(site_of(running, keys_of(running.settings))), listening)
+        )
         http = await stack.enter_async_context(aiohttp.ClientSession(f"http://127.0.0.1:{port}"))
         key = running.settings.service_key
         service = {"Authorization": f"Bearer {key.get_secret_value() if key else ''}"}

@@ -216,7 +216,9 @@ def load(environment: Mapping[str, str] | None = None, **given: Any) -> Settings
         return Settings(**{name: value for name, value in given.items() if value is not None})
     except ValidationError as wrong:
         first = wrong.errors(include_input=False, include_url=False)[0]
-        raise SettingsError(f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}") from None
+        raise SettingsError(
+            f"{'.'.join(str(part) for part in first['loc'])}: {first['msg'].removeprefix('Value error, ')}"
+        ) from None
 
 
 def _check_toml() -> None:
@@ -226,7 +228,11 @@ def _check_toml() -> None:
     import tomllib  # noqa: PLC0415  # only where there is such a file
 
     known = set(Settings.model_fields) | _names()
-    for name in tomllib.loads(path.read_text(encoding="utf-8")):
+    try:
+        written = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as wrong:
+        raise SettingsError(f"{path} cannot be read: {wrong}") from None
+    for name in written:
         if name not in known:
             raise SettingsError(f"{path}: unknown setting {name}{_suggestion(name, known)}")
 

@@ -5,6 +5,7 @@ import contextlib
 import json
 import os
 import signal
+import socket
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from pathlib import Path
@@ -213,3 +214,37 @@ async def _another_runs(postmaster: Path, killed: int, base: str) -> bool:
 async def _is(base: str, status: int) -> bool:
     async with aiohttp.ClientSession() as http, http.get(f"{base}/readyz") as answer:
         return answer.status == status
+
+
+@pytest.mark.parametrize(
+    ("wrong", "code"),
+    [
+        ({"AMARRE_JWKS": "{"}, "settings"),
+        ({"AMARRE_PROT": "1"}, "settings"),
+        ({"AMARRE_SECRET_KEY": "short", "DATABASE_URL": "postgresql://127.0.0.1:1/x"}, "database_down"),
+        ({"DATABASE_URL": "postgresql://127.0.0.1:1/x"}, "secret_key"),
+    ],
+)
+async def test_what_is_set_wrongly_is_said_at_once_and_nothing_is_left(
+    tmp_path: Path, wrong: dict[str, str], code: str
+):
+    port = {"AMARRE_PORT": str(free_port())}
+    async with amarre(
+        "serve", "--data-dir", str(tmp_path / "data"), cwd=tmp_path, **wrong, **port
+    ) as service:
+        ended = await asyncio.wait_for(service.running.wait(), 30)
+
+    assert ended == 1
+    assert (tmp_path / "stderr.log").read_text().splitlines()[-1].startswith(f"{code}:")
+    assert processes_that_name(str(tmp_path / "data")) == []
+
+
+async def test_an_address_that_is_taken_is_said_in_one_line(tmp_path: Path):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        arguments = ("serve", "--port", port, "--data-dir", str(tmp_path / "data"))
+        async with amarre(*arguments, cwd=tmp_path) as service:
+            ended = await asyncio.wait_for(service.running.wait(), 30)
+
+    assert ended == 1
+    assert "address_taken" in (tmp_path / "stderr.log").read_text().splitlines()[-1]

@@ -150,7 +150,7 @@ def _one_gateway(name: str, version: str, strangers: dict[str, list[str] | str])
                 "warn",
                 f"gateway {name}",
                 f"{len(others)} instances are not ours: {shown}",
-                "delete them there",
+                "delete those that no other installation uses",
             )
         )
     return found

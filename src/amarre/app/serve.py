@@ -11,11 +11,13 @@ from zoneinfo import ZoneInfo
 
 import structlog
 import uvicorn
+from fastapi import FastAPI
 from jwt import PyJWKSet
 from pydantic import SecretStr
 from typing_extensions import override
 
 from amarre.app.build import Running, open_running
+from amarre.core.errors import ConflictError
 from amarre.flows import people
 from amarre.settings import Settings, SettingsError
 from amarre.web.asgi import build
@@ -24,6 +26,12 @@ from amarre.web.state import Keys, Site
 log = structlog.get_logger()
 
 FIRST_ADMIN = "admin@localhost"
+
+
+class AddressTakenError(ConflictError):
+    """Somebody else listens on this address, or it is not one of this machine."""
+
+    code = "address_taken"
 
 
 def _text(secret: SecretStr | None) -> str | None:
@@ -50,13 +58,13 @@ def keys_of(settings: Settings) -> Keys:
     )
 
 
-def site_of(running: Running) -> Site:
+def site_of(running: Running, keys: Keys) -> Site:
     """Make what the routes are handed."""
     return Site(
         means=running.means,
         door=running.door,
         live=running.live,
-        keys=keys_of(running.settings),
+        keys=keys,
         company=running.settings.company,
         secure=running.settings.url.startswith("https://"),
         zone=ZoneInfo(running.settings.zone),
@@ -88,6 +96,8 @@ async def serve(
     `say` takes lines for the person who started it.
     """
     first_admin = admin or Admin()
+    keys = keys_of(settings)  # what is wrong with them is said before anything starts
+    listening, settings = _bind(settings) if web else (None, settings)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -98,19 +108,38 @@ async def serve(
         )
         if first is not None and first_admin.password is None:
             say(f"First administrator: {first[0].email}  password: {first[1]}  (shown once)")
-        if not web:
+        if listening is None:
             await ready(running)
             await stop.wait()
             return
-        await _serve_web(running, stop, ready)
+        with listening:
+            await _serve_web(build(site_of(running, keys)), listening, running, stop, lambda: ready(running))
 
 
-async def _serve_web(running: Running, stop: asyncio.Event, ready: Ready) -> None:
-    settings = running.settings
+def _bind(settings: Settings) -> tuple[socket.socket, Settings]:
+    """Take the address before anything else; port 0 becomes the free one that was taken.
+
+    Raises:
+        AddressTakenError: somebody else listens there, or it is not an address of this machine.
+    """
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    try:
+        listening = socket.create_server((settings.host, settings.port), family=family, backlog=1024)
+    except OSError as taken:
+        where = f"{settings.host} port {settings.port} ({taken.strerror})"
+        raise AddressTakenError(f"cannot listen on {where}: choose another with --port") from taken
+    return listening, settings.model_copy(update={"port": listening.getsockname()[1]})
+
+
+async def _serve_web(
+    app: FastAPI,
+    listening: socket.socket,
+    running: Running,
+    stop: asyncio.Event,
+    ready: Callable[[], Awaitable[None]],
+) -> None:
     config = uvicorn.Config(
-        build(site_of(running)),
-        host=settings.host,
-        port=settings.port,
+        app,
         log_config=None,
         access_log=False,
         server_header=False,
@@ -118,9 +147,9 @@ async def _serve_web(running: Running, stop: asyncio.Event, ready: Ready) -> Non
         forwarded_allow_ips="127.0.0.1",
     )
     server = QuietServer(config)
-    serving = asyncio.create_task(server.serve())
+    serving = asyncio.create_task(server.serve(sockets=[listening]))
     stopping = asyncio.create_task(stop.wait())
-    answering = asyncio.create_task(_when_answering(server, lambda: ready(running)))
+    answering = asyncio.create_task(_when_answering(server, ready))
     await asyncio.wait({serving, stopping, answering}, return_when=asyncio.FIRST_COMPLETED)
     if answering.done() and answering.exception() is None and not serving.done():
         await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)

@@ -35,8 +35,10 @@ def main() -> None:
     try:
         app()
     except AmarreError as failed:
+        # On one line, whatever a library has put into its text.
+        text = log.redact_text(" ".join(str(failed).split()))
         Console(stderr=True).print(
-            f"[bold red]{failed.code}[/]: {escape(log.redact_text(str(failed)))}",
+            f"[bold red]{failed.code}[/]: {escape(text)}",
             highlight=False,
             soft_wrap=True,
         )

@@ -75,6 +75,7 @@ class Known:
     paired: bool = False
     pairing_until: datetime | None = None
     watched_until: datetime | None = None
+    state_since: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,13 +163,22 @@ def _connecting(known: Known, now: datetime, told: Told) -> Next:
         )
     if _was_scanned(known, now, told):
         return Next(State.CONNECTING, Reason.SCANNED, Then.LOOK_AGAIN, now + SCAN_PATIENCE)
-    if known.code_expires_at is not None and now < known.code_expires_at:
-        return _unchanged(known, known.code_expires_at)
+    if (patient_until := _patient_until(known)) is not None and now < patient_until:
+        return _unchanged(known, patient_until)
     if wants_code(known, now):
         return Next(State.CONNECTING, Reason.AWAITING_CODE, Then.LOOK_AGAIN, now + FIRST_LOOK)
     if known.state in (State.DISCONNECTED, State.ERROR) and known.reason is not Reason.PAIRING_EXPIRED:
         return _unchanged(known, None)
     return Next(State.DISCONNECTED, Reason.PAIRING_EXPIRED, Then.STOP_PAIRING)
+
+
+def _patient_until(known: Known) -> datetime | None:
+    """Say until when nothing needs to be done: a code is live, or a scan is being completed."""
+    if known.code_expires_at is not None:
+        return known.code_expires_at
+    if known.reason is Reason.SCANNED and known.state_since is not None:
+        return known.state_since + SCAN_PATIENCE
+    return None
 
 
 def _was_scanned(known: Known, now: datetime, told: Told) -> bool:

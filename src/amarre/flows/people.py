@@ -109,26 +109,24 @@ async def log_in(means: Means, *, email: str, password: str, address: str, now: 
     """
     subjects = [f"email:{email.strip().lower()[:200]}", f"net:{address}"]
     async with means.db.transaction() as conn:
-        failed = await access.login_failures(conn, subjects, within=TRIES_WITHIN, now=now)
-        failures = failed.get(subjects[0], 0)
-        if failures >= TRIES or failed.get(subjects[1], 0) >= TRIES_OF_AN_ADDRESS:
+        before = await access.count_try(conn, subjects, within=TRIES_WITHIN, now=now)
+        failures = before.get(subjects[0], 0)
+        if failures >= TRIES or before.get(subjects[1], 0) >= TRIES_OF_AN_ADDRESS:
+            # Not counted (the transaction is undone): waiting must end some day.
             wait_s = int(TRIES_WITHIN.total_seconds())
             raise TooManyError("too many failed tries", retry_after_s=wait_s)
         found = await access.user_by_email(conn, email.strip())
     hashed = found[1] if found else await asyncio.to_thread(_nobody)
     right = await asyncio.to_thread(_matches, hashed, password[:LONGEST_PASSWORD])
+    if found is None or not right or not found[0].active:
+        raise WrongLoginError("address or password unknown", left=max(TRIES - failures - 1, 0))
+    token = new_secret()
     async with means.db.transaction() as conn:
-        if found is None or not right or not found[0].active:
-            await access.login_failed(conn, subjects, now=now)
-            left = max(TRIES - failures - 1, 0)
-        else:
-            await access.forgive(conn, subjects)
-            token = new_secret()
-            await access.open_session(
-                conn, found[0].id, token_hash=hash_secret(token), life=SESSION_LIFE, now=now
-            )
-            return Session(found[0], token)
-    raise WrongLoginError("address or password unknown", left=left)
+        await access.forgive(conn, subjects)
+        await access.open_session(
+            conn, found[0].id, token_hash=hash_secret(token), life=SESSION_LIFE, now=now
+        )
+    return Session(found[0], token)
 
 
 def _matches(hashed: str, password: str) -> bool:

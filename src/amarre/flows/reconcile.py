@@ -32,6 +32,7 @@ from amarre.store import gateway as gateways
 from amarre.store.database import Database
 from amarre.store.gateway import GatewayRow
 from amarre.store.instance import Instance
+from amarre.store.wake import wake
 
 log = structlog.get_logger()
 
@@ -189,12 +190,14 @@ async def _check_webhook(means: Means, claimed: Instance) -> None:
     except AmarreError as failed:
         # A missing instance is created again by the list comparison; the rest is tried again.
         log.warning("webhook_not_verified", instance=str(claimed.id), code=failed.code)
-        await _write_check(means, claimed, {"webhook_due_at": means.clock() + CHECK_AGAIN})
+        again_at = means.clock() + CHECK_AGAIN
+        await _write_check(means, claimed, {"webhook_due_at": again_at, "error_code": failed.code})
         return
     now = means.clock()
     changes: dict[str, object] = {
         "webhook_due_at": now + means.policy.webhook_every,
         "webhook_checked_at": now,
+        "error_code": None,
     }
     if drifted or claimed.webhook_configured_at is None:
         changes["webhook_configured_at"] = now
@@ -213,6 +216,8 @@ async def _write_check(
             return
         await instance.record(conn, claimed.id, changes, now=now)
         await claim.release(conn, claimed)
+        # What was asked meanwhile found the instance claimed.
+        await wake(conn, "instances")
         for kind in tell:
             await event.tell(conn, kind, now=now, of=fresh)
 

@@ -19,9 +19,12 @@ CONFIRM_WAIT = timedelta(seconds=1)
 
 async def step(means: Means, claimed: Instance) -> None:
     """Take the next step of a removal: log out and delete, or confirm and forget."""
+    if claimed.create_sent_at is None and claimed.created_remotely_at is None:
+        # Nothing was ever asked of a gateway, which may not even be configured any more.
+        await _forget(means, claimed)
+        return
     client = means.gateway(claimed.gateway_id)
-    never_sent = claimed.create_sent_at is None and claimed.created_remotely_at is None
-    heard = Heard.MISSING if never_sent else await client.state(claimed.name)
+    heard = await client.state(claimed.name)
     if heard is Heard.MISSING:
         if (settled_at := _settled_at(client, claimed)) > means.clock():
             # A create may still be on its way: what it makes would be nobody's.

@@ -185,6 +185,23 @@ FAILURES = """
      where subject = any (%(subjects)s) and at > %(now)s - %(within)s
      group by subject
 """
+ONE_AT_A_TIME = """
+    select pg_advisory_xact_lock(hashtext('amarre login ' || %(subject)s))
+"""
+
+
+async def count_try(conn: Conn, subjects: list[str], *, within: timedelta, now: datetime) -> dict[str, int]:
+    """Count a try as failed before its password is looked at; return the counts before it.
+
+    Tries for the same first subject come one after another, so that a burst of parallel
+    ones does not pass the limit. Call it in a transaction; `forgive` takes it back.
+    """
+    await conn.execute(ONE_AT_A_TIME, {"subject": subjects[0]})
+    before = await login_failures(conn, subjects, within=within, now=now)
+    await login_failed(conn, subjects, now=now)
+    return before
+
+
 FORGET = """
     delete from amarre.login_failures where subject = any (%(subjects)s)
 """

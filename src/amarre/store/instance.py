@@ -77,6 +77,7 @@ class Instance:
             paired=self.connected_at is not None,
             pairing_until=self.pairing_until,
             watched_until=None if self.stopped else self.watched_until,
+            state_since=self.state_since,
         )
 
 

@@ -5,6 +5,7 @@ again), 503 that it must try again: our database down is never a 4xx.
 """
 
 import json
+import math
 from typing import Any, cast
 
 from fastapi import APIRouter, Request
@@ -54,7 +55,10 @@ async def _take(request: Request) -> None:
     if site.door.waiting >= WAITING_MOST:
         raise TooManyError("too many deliveries wait", retry_after_s=5)
     body = _read(await _body(request))
-    arrived = intake.arrival_from_any(site.means, body, secret, site.means.clock())
+    try:
+        arrived = intake.arrival_from_any(site.means, body, secret, site.means.clock())
+    except RecursionError as deep:
+        raise InvalidError("the body is nested too deeply", field="body") from deep
     await site.door.take(arrived)
 
 
@@ -71,13 +75,20 @@ async def _body(request: Request) -> bytes:
     return bytes(taken)
 
 
+def _finite(written: str) -> float:
+    number = float(written)
+    if not math.isfinite(number):
+        raise ValueError(f"{written} is too large a number")
+    return number
+
+
 def _no_number(constant: str) -> None:
     raise ValueError(f"{constant} is not JSON")
 
 
 def _read(raw: bytes) -> dict[str, Any]:
     try:
-        body = json.loads(raw, parse_constant=_no_number)
+        body = json.loads(raw, parse_constant=_no_number, parse_float=_finite)
     except (ValueError, RecursionError) as wrong:
         raise InvalidError("the body is not JSON", field="body") from wrong
     if not isinstance(body, dict):

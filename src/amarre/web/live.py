@@ -140,17 +140,20 @@ class Live:
         try:
             yield _message("hello", {"now": now.isoformat()}, None)
             if last_id is not None:
-                for missed in await self._missed(topic, last_id):
-                    yield _changed(missed)
+                for missed in await self._missed(last_id):
+                    if topic.wants(missed):
+                        yield _changed(missed)
             async for text in self._stream(follower, still_here):
                 yield text
         finally:
             self._followers.discard(follower)
             OPEN.dec()
 
-    async def _missed(self, topic: Topic, last_id: int) -> list[Event]:
+    async def _missed(self, last_id: int) -> list[Event]:
+        """Read what a page has missed. A page shows the present, so of very much the end will do."""
         async with self._db.transaction() as conn:
-            return [one for one in await event.since(conn, last_id, limit=REPLAY) if topic.wants(one)]
+            newest = await event.newest_id(conn)
+            return await event.since(conn, max(last_id, newest - REPLAY), limit=REPLAY)
 
     async def _stream(
         self, follower: Follower, still_here: Callable[[], Awaitable[bool]]

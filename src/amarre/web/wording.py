@@ -33,6 +33,7 @@ ERRORS: Final[dict[str, str]] = {
     "too_large": mark("What was sent is too large."),
     "unavailable": mark("A part that this needs does not answer right now. Try again in a moment."),
     "settings": mark("A setting cannot be used: %(name)s."),
+    "address_taken": mark("Something else listens on this address. Choose another port."),
     "database_down": mark(
         "The database does not answer. Deliveries are refused and sent again: nothing is lost."
     ),

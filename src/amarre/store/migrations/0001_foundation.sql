@@ -147,6 +147,7 @@ create table amarre.seen_codes (
     seen_at     timestamptz not null,
     primary key (instance_id, code_hash)
 );
+create index seen_codes_seen on amarre.seen_codes (seen_at);
 
 -- One-time links for the person with the phone.
 create table amarre.pairing_links (

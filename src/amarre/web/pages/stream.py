@@ -7,10 +7,10 @@ from uuid import UUID
 from fastapi import APIRouter, Query, Request
 from starlette.responses import StreamingResponse
 
-from amarre.core.errors import InvalidError, NotFoundError
-from amarre.flows import pairing, people
+from amarre.core.errors import InvalidError, NotFoundError, UnauthenticatedError
+from amarre.flows import pairing
 from amarre.store import instance
-from amarre.web.access import COOKIE, Reader
+from amarre.web.access import Reader, identify
 from amarre.web.live import Topic
 from amarre.web.state import Site, site_of
 
@@ -24,7 +24,7 @@ async def team(
     """Stream what happens in the fleet, or to one instance (`instance:<id>`)."""
     site = site_of(request)
     if topic == "fleet":
-        return _stream(request, site, Topic(), _session_lives(request, site))
+        return _stream(request, site, Topic(), _session_lives(request))
     found = _instance(topic)
     await pairing.watch(site.means, found, now=site.means.clock(), who=caller.name)
     gateway = await _gateway_of(site, found)
@@ -65,16 +65,18 @@ async def guest(request: Request, token: str) -> StreamingResponse:
     return _stream(request, site, Topic(found.id, found.gateway_id), still_here)
 
 
-def _session_lives(request: Request, site: Site) -> Callable[[], Awaitable[bool]]:
+def _session_lives(request: Request) -> Callable[[], Awaitable[bool]]:
     async def lives() -> bool:
-        token = request.cookies.get(COOKIE)
-        return token is None or await people.who(site.means, token, now=site.means.clock()) is not None
+        try:
+            return await identify(request) is not None
+        except UnauthenticatedError:
+            return False
 
     return lives
 
 
 def _watching(request: Request, site: Site, instance_id: UUID) -> Callable[[], Awaitable[bool]]:
-    lives = _session_lives(request, site)
+    lives = _session_lives(request)
 
     async def still_here() -> bool:
         await pairing.watch(site.means, instance_id, now=site.means.clock())
