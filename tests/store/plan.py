@@ -89,7 +89,8 @@ SAMPLES: Mapping[str, Any] = {
     "like": "%lea%", "limit": 50, "local": True, "locale": "fr", "locked": True, "message": "no answer",
     "name": "i-777", "names": ["g-1", "g-2"], "now": NOON, "offset": 0, "phone": None, "pid": 4711,
     "prefix": "am_1", "q": "lea", "queue": "all", "response_ms": 12, "role": "viewer", "scope": "read",
-    "sealed": b"sealed", "silence": 2 * MINUTE, "skew": SECOND, "state": "connecting", "subject": "a", "subjects": ["a", "b"],
+    "sealed": b"sealed", "silence": 2 * MINUTE, "skew": SECOND, "state": "connecting",
+    "subject": "a", "subjects": ["a", "b"],
     "theme": None, "token": b"token", "user": row("p"), "version": None, "within": 15 * MINUTE, "word": None,
     "worker": 3,
 }  # fmt: skip
