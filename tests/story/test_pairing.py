@@ -171,7 +171,7 @@ async def test_connect_that_answers_open_makes_it_connected(h: Harbour):
     assert (await h.get(connected.id)).state == "connected"
 
 
-async def test_an_error_inside_a_200_is_a_failure(h: Harbour):
+async def test_a_connect_that_fails_shows_no_code_and_is_tried_again(h: Harbour):
     user = await h.sign_up()
     h.simulator.fault("status", route="connect", number=500)
 

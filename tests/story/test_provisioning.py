@@ -6,6 +6,7 @@ from datetime import timedelta
 
 from amarre.flows import maintenance, provision, reconcile, remove
 from amarre.flows.means import HOOK_HEADER, HOOK_PATH
+from amarre.simulators.evolution import Seed
 from amarre.store import claim, instance, request
 from tests.story.harbour import SERVICE_KEY, Harbour, harbour
 
@@ -57,17 +58,22 @@ async def test_two_workers_a_tick_a_call_and_a_click_at_once_create_one_instance
 
 async def test_a_name_that_is_in_use_and_ours_is_adopted(h: Harbour):
     user = await h.sign_up()
-    h.simulator.fault("create_timeout_but_done", times=1, seconds=0.01)
-    h.simulator.fault("status", route="create", number=403, times=1)
-
+    h.simulator.fault("status", route="create", number=500, times=1)
     await h.work()
-    for _ in range(8):
-        h.clock.advance(timedelta(seconds=6))
-        await h.work()
-    found = await h.until(lambda one: one.state == "connecting", (await h.of_user(user)).id)
+    ours = await h.of_user(user)
+    h.simulator.seed([Seed(ours.name, "33639980001")])
 
+    h.clock.advance(timedelta(seconds=5))
+    await h.work()
+    found = await h.until(lambda one: one.state == "connected", ours.id)
+
+    assert found.name == ours.name
     assert len(h.simulator.instances) == 1
-    assert found.webhook_configured_at is not None
+    assert h.simulator.calls("create") == 2, "the second one was answered 403"
+    assert "instance_adopted" in await h.kinds(ours.id)
+    hook = h.simulator.instance(ours.name).hook
+    assert hook is not None
+    assert hook.url.endswith(HOOK_PATH)
 
 
 async def test_a_create_that_timed_out_but_succeeded_is_adopted_not_repeated(database_url: str):
@@ -239,8 +245,6 @@ async def test_a_deleted_user_takes_his_instance_with_him(h: Harbour):
 
 async def test_what_is_upstream_and_not_ours_is_listed(h: Harbour):
     await h.connected()
-    from amarre.simulators.evolution import Seed  # noqa: PLC0415
-
     h.simulator.seed([Seed("somebody-else", "33639980077")])
 
     assert await reconcile.strangers(h.means) == {"evo-1": ["somebody-else"]}
